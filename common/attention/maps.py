@@ -1,0 +1,68 @@
+"""Where attention can lie (a grid, boxes, words) and `AttentionMap`, what every model hands back for people to look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The cells of a regular grid, row by row: region r is row r // width, column r % width.
+
+    `view` is the rectangle of the picture that the grid covers, as (x0, y0, x1, y1) in fractions of the picture's
+    width and height. A squashed picture has (0, 0, 1, 1); one padded to a square reaches outside 0..1 on two sides.
+    A batch has one view per picture, a single map has one.
+    """
+
+    height: int
+    width: int
+    view: Float[Tensor, "*B 4"]
+
+    def select(self, index: int) -> Grid:
+        """The layout of picture `index` of a batch."""
+        return Grid(self.height, self.width, self.view[index])
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Boxes of regions, as (x0, y0, x1, y1) in fractions of the picture's width and height."""
+
+    corners: Float[Tensor, "*B R 4"]
+
+    def select(self, index: int) -> Boxes:
+        """The layout of picture `index` of a batch."""
+        return Boxes(self.corners[index])
+
+
+@dataclass(frozen=True)
+class Words:
+    """The words of a text, in order."""
+
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class AttentionMap:
+    """Attention weights of one example with all that is needed to draw them on the original picture.
+
+    weights: on the CPU, float32; the last axis runs over the keys.
+    axes: one name for each axis of `weights`, such as ("word", "region") or ("level", "region").
+    key_layout: where the keys lie.
+    kind: the kind of attention in words, for captions: "soft", "hard", "parallel co-attention".
+    query_labels: what the entries of the axis before the keys are called: the caption's words, the levels' names.
+    """
+
+    weights: Float[Tensor, "*axes keys"]
+    axes: tuple[str, ...]
+    key_layout: Grid | Boxes | Words
+    kind: str
+    query_labels: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.axes) != self.weights.ndim:
+            raise ValueError(f"{len(self.axes)} axis names {self.axes} for weights of shape {tuple(self.weights.shape)}")
+        if self.query_labels and len(self.query_labels) != self.weights.shape[-2]:
+            raise ValueError(f"{len(self.query_labels)} query labels for {self.weights.shape[-2]} queries")

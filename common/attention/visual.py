@@ -1,0 +1,27 @@
+"""`VisualFeatures`: what an image is to every model, whether its regions are grid cells or boxes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from common.attention.maps import Boxes, Grid
+
+
+@dataclass(frozen=True)
+class VisualFeatures:
+    """Region features of a batch of pictures.
+
+    keep: True where a region is valid; False for padding boxes and for grid cells that see padding only.
+    """
+
+    values: Float[Tensor, "B R D"]
+    keep: Bool[Tensor, "B R"]
+    layout: Grid | Boxes
+
+    def mean(self) -> Float[Tensor, "B D"]:
+        """The mean over the valid regions of each picture; zero for a picture that has none."""
+        keep = self.keep.unsqueeze(-1).to(self.values.dtype)  # [B R 1]
+        return (self.values * keep).sum(1) / keep.sum(1).clamp(min=1)

@@ -1,0 +1,64 @@
+"""The records that dataset readers make (paths and text, nothing decoded) and the predictions that models return."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from common.attention.maps import AttentionMap
+
+
+@dataclass(frozen=True)
+class NamedBox:
+    """An object in a picture: corners (x0, y0, x1, y1) in fractions of the picture, its name, and its attributes."""
+
+    corners: tuple[float, float, float, float]
+    name: str
+    attributes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CaptionRecord:
+    """One picture and its reference captions (none for pictures that are only to be captioned)."""
+
+    image: Path
+    image_id: int | str
+    captions: tuple[str, ...] = ()
+    boxes: tuple[NamedBox, ...] = ()
+
+
+@dataclass(frozen=True)
+class VQARecord:
+    """One question about one picture.
+
+    answers: as the annotators gave them (ten in VQA, one in DAQUAR, none where they are to be found).
+    types: names of the groups that this question is scored in, such as ("colour",) or ("what color", "other").
+    boxes: the objects of the picture.
+    focus: the objects that the question singles out, where attention is expected; empty where it singles out none.
+    """
+
+    image: Path
+    image_id: int | str
+    question: str
+    question_id: int | str
+    answers: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    boxes: tuple[NamedBox, ...] = ()
+    focus: tuple[NamedBox, ...] = ()
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of one example, with where it looked.
+
+    score: of the text: probability of an answer, sum of the tokens' log-probabilities of a caption.
+    alternatives: the next best texts with their scores, best first.
+    token_log_probs: one for each token of the text and the end token last; empty for answers.
+    maps: attention by name: "caption" (word x region); "image" (level x region) and "question" (level x word).
+    """
+
+    text: str
+    score: float
+    alternatives: tuple[tuple[str, float], ...] = ()
+    token_log_probs: tuple[float, ...] = ()
+    maps: dict[str, AttentionMap] = field(default_factory=dict)

@@ -1,0 +1,53 @@
+"""What goes wrong because of what a user gave, told in one line, and the exit codes of the scripts."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+
+class SaccadeError(Exception):
+    """A fault in what the user gave: the message is one line that says what, where and how to mend it."""
+
+
+class DataError(SaccadeError):
+    """An annotation file or a record that cannot be used."""
+
+
+class ImageError(SaccadeError):
+    """An image file that cannot be used; the message names the file."""
+
+
+class ConfigError(SaccadeError):
+    """A setting with a wrong name, type or value."""
+
+
+class CheckpointError(SaccadeError):
+    """A checkpoint that cannot be read or does not fit."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`"; did you mean 'x'?"` for the nearest known name, or the names there are when none is near."""
+    names = sorted(known)
+    close = get_close_matches(name, names, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(names)}"
+
+
+def run_script(main: Callable[[], None]) -> None:
+    """Run a script's `main`; a `SaccadeError` becomes one line on stderr and exit code 2, Ctrl-C exit code 130."""
+    try:
+        main()
+    except SaccadeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(EXIT_BAD_INPUT)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:  # the reader of our output has gone (`... | head`); a second one at exit must not show
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
