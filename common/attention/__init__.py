@@ -1,0 +1,57 @@
+"""The taxonomy of attention (Chaudhari et al., "An Attentive Survey of Attention Models"), one file per axis."""
+
+from common.attention.attention import Attention, PreparedKeys
+from common.attention.distributions import Distribution, Entmax15, Sigmoid, Softmax, Sparsemax
+from common.attention.levels import RecursiveEncoding
+from common.attention.maps import AttentionMap, Boxes, Grid, Words
+from common.attention.positions import AttentionOutput, Hard, Position, Soft
+from common.attention.scores import (
+    ActivatedGeneralScore,
+    AdditiveScore,
+    ConcatScore,
+    CosineScore,
+    DeepScore,
+    DotScore,
+    FeatureScore,
+    GeneralScore,
+    LocationScore,
+    ScaledDotScore,
+    Score,
+)
+from common.attention.sequences import AlternatingCoAttention, CoAttention, CoAttentionOutput, ParallelCoAttention
+from common.attention.visual import VisualFeatures
+
+__all__ = [
+    "ActivatedGeneralScore",
+    "AdditiveScore",
+    "AlternatingCoAttention",
+    "Attention",
+    "AttentionMap",
+    "AttentionOutput",
+    "Boxes",
+    "CoAttention",
+    "CoAttentionOutput",
+    "ConcatScore",
+    "CosineScore",
+    "DeepScore",
+    "Distribution",
+    "DotScore",
+    "Entmax15",
+    "FeatureScore",
+    "GeneralScore",
+    "Grid",
+    "Hard",
+    "LocationScore",
+    "ParallelCoAttention",
+    "Position",
+    "PreparedKeys",
+    "RecursiveEncoding",
+    "ScaledDotScore",
+    "Score",
+    "Sigmoid",
+    "Soft",
+    "Softmax",
+    "Sparsemax",
+    "VisualFeatures",
+    "Words",
+]

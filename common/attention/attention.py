@@ -1,0 +1,50 @@
+"""The core of the taxonomy: attention = score x distribution x position."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from common.attention.distributions import Distribution, Softmax
+from common.attention.positions import AttentionOutput, Position, Soft
+from common.attention.scores import Score
+
+
+class PreparedKeys(NamedTuple):
+    """What attention needs of the keys, worked out once and used by every query and step."""
+
+    projected: Float[Tensor, "B N P"]
+    values: Float[Tensor, "B N D"]
+    keep: Bool[Tensor, "B N"]
+    drawn: Bool[Tensor, "B 1"] | None
+
+
+class Attention(nn.Module):
+    """A(q, K, V) = sum_i p(a(k_i, q)) v_i (Chaudhari et al., section 2), with the sum left to the position."""
+
+    def __init__(self, score: Score, distribution: Distribution | None = None, position: Position | None = None) -> None:
+        super().__init__()
+        self.score = score
+        self.distribution = distribution or Softmax()
+        self.position = position or Soft()
+
+    @property
+    def kind(self) -> str:
+        """The kind in words, for captions of figures."""
+        return self.position.kind
+
+    def prepare(
+        self,
+        keys: Float[Tensor, "B N K"],
+        keep: Bool[Tensor, "B N"],
+        values: Float[Tensor, "B N D"] | None = None,
+    ) -> PreparedKeys:
+        """All that does not depend on the query; `values` are the keys where not given."""
+        return PreparedKeys(self.score.project(keys), keys if values is None else values, keep, self.position.begin(keep))
+
+    def forward(self, query: Float[Tensor, "B Q E"], keys: PreparedKeys) -> AttentionOutput:
+        """Context [B Q D] and weights [B Q N] for Q queries per example."""
+        logits = self.score(query, keys.projected)
+        return self.position(logits, keys.values, keys.keep, self.distribution, keys.drawn)

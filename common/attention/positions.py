@@ -1,0 +1,127 @@
+"""Where the context comes from: all positions (soft) or one (hard)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from common.attention.distributions import Distribution
+
+
+class AttentionOutput(NamedTuple):
+    """What attention returns: B examples, Q queries each, N keys, values of width D.
+
+    weights: the distribution over the keys, before any dropout; of hard attention too (its choice is drawn from it).
+    log_prob, entropy: of hard attention's choices, [B Q]; None elsewhere. log_prob is zero where the expected context
+    took the place of a choice.
+    """
+
+    context: Float[Tensor, "B Q D"]
+    weights: Float[Tensor, "B Q N"]
+    log_prob: Float[Tensor, "B Q"] | None = None
+    entropy: Float[Tensor, "B Q"] | None = None
+
+
+class Position(nn.Module, ABC):
+    """Turns logits into weights and a context."""
+
+    kind: str
+
+    def begin(self, keep: Bool[Tensor, "B N"]) -> Bool[Tensor, "B 1"] | None:
+        """Drawn once per picture, before its first step, and handed to every step; None where nothing is drawn."""
+        return None
+
+    @abstractmethod
+    def forward(
+        self,
+        logits: Float[Tensor, "B Q N"],
+        values: Float[Tensor, "B N D"],
+        keep: Bool[Tensor, "B N"],
+        distribution: Distribution,
+        drawn: Bool[Tensor, "B 1"] | None,
+    ) -> AttentionOutput:
+        """Context [B Q D] and weights [B Q N]."""
+
+
+def expected_value(weights: Float[Tensor, "B Q N"], values: Float[Tensor, "B N D"]) -> Float[Tensor, "B Q D"]:
+    """sum_i weights_i values_i."""
+    return weights.to(values.dtype) @ values
+
+
+class Soft(Position):
+    """All positions: the context is the expected value (Xu et al. 2015, section 4.2; Luong's global attention)."""
+
+    kind = "soft"
+
+    def forward(
+        self,
+        logits: Float[Tensor, "B Q N"],
+        values: Float[Tensor, "B N D"],
+        keep: Bool[Tensor, "B N"],
+        distribution: Distribution,
+        drawn: Bool[Tensor, "B 1"] | None,
+    ) -> AttentionOutput:
+        """Context [B Q D] and weights [B Q N]."""
+        weights = distribution(logits, keep.unsqueeze(1))
+        return AttentionOutput(expected_value(weights, values), weights)
+
+
+class Hard(Position):
+    """One position, sampled for each example and step (Xu et al. 2015, section 4.1).
+
+    In training one position is drawn from the weights; no gradient flows through the choice, and `log_prob` and
+    `entropy` are for the REINFORCE objective. With probability `expectation`, drawn once per picture, the expected
+    context takes its place, as in the paper. At inference the likeliest position is taken (`inference="argmax"`);
+    "expectation" takes the expected context, with which the released code wrote its captions; "sample" draws.
+    """
+
+    kind = "hard"
+
+    def __init__(
+        self, expectation: float = 0.5, inference: Literal["argmax", "expectation", "sample"] = "argmax"
+    ) -> None:
+        super().__init__()
+        if not 0 <= expectation <= 1:
+            raise ValueError(f"expectation is a probability, got {expectation}")
+        self.expectation = expectation
+        self.inference = inference
+
+    def begin(self, keep: Bool[Tensor, "B N"]) -> Bool[Tensor, "B 1"]:
+        """True for the pictures whose every step takes the expected context."""
+        shape = (keep.shape[0], 1)
+        if self.training:
+            return torch.rand(shape, device=keep.device) < self.expectation
+        return torch.full(shape, self.inference == "expectation", device=keep.device)
+
+    def forward(
+        self,
+        logits: Float[Tensor, "B Q N"],
+        values: Float[Tensor, "B N D"],
+        keep: Bool[Tensor, "B N"],
+        distribution: Distribution,
+        drawn: Bool[Tensor, "B 1"] | None,
+    ) -> AttentionOutput:
+        """Context [B Q D], weights [B Q N], log_prob [B Q], entropy [B Q]; a row with nothing valid has zero context."""
+        weights = distribution(logits, keep.unsqueeze(1))
+        choice = self._choose(weights.detach())  # [B Q]
+        chosen = torch.zeros_like(weights).scatter_(-1, choice.unsqueeze(-1), 1.0) * keep.unsqueeze(1)
+        log_weights = weights.clamp(min=torch.finfo(weights.dtype).tiny).log()
+        log_prob = log_weights.gather(-1, choice.unsqueeze(-1)).squeeze(-1) * keep.any(-1, keepdim=True)
+        entropy = -(weights * log_weights).sum(-1)
+        if drawn is None:
+            return AttentionOutput(expected_value(chosen, values), weights, log_prob, entropy)
+        mixed = torch.where(drawn.unsqueeze(-1), weights, chosen)
+        log_prob = torch.where(drawn, torch.zeros_like(log_prob), log_prob)
+        return AttentionOutput(expected_value(mixed, values), weights, log_prob, entropy)
+
+    def _choose(self, weights: Float[Tensor, "B Q N"]) -> Tensor:
+        """Indices [B Q] of the positions taken."""
+        if not self.training and self.inference != "sample":
+            return weights.argmax(-1)
+        # The exponential race: argmax_i w_i / E_i, E_i ~ Exp(1), is i with probability w_i; weight zero never wins.
+        race = torch.empty_like(weights).exponential_().clamp_(min=torch.finfo(weights.dtype).tiny)
+        return (weights / race).argmax(-1)

@@ -1,0 +1,224 @@
+"""Alignment functions a(query, key), those of the survey's table (Chaudhari et al., arXiv 1904.02874, section 3).
+
+Each splits its work in two: `project` does what depends on the keys alone, once per picture or text; `forward` does
+the rest for each query. Shapes: B examples, Q queries each, N keys.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+Activation = Literal["tanh", "relu", "sigmoid", "identity"]
+_ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid, "identity": lambda x: x}
+
+
+class Score(nn.Module, ABC):
+    """a(q, k): how well each key fits each query."""
+
+    def project(self, keys: Float[Tensor, "B N K"]) -> Float[Tensor, "B N P"]:
+        """What does not depend on the query; the keys themselves where there is nothing to do."""
+        return keys
+
+    @abstractmethod
+    def forward(self, query: Float[Tensor, "B Q D"], projected: Float[Tensor, "B N P"]) -> Float[Tensor, "B Q N"]:
+        """Logits [B Q N] of each query for each key."""
+
+
+def _require_equal(score: str, query_dim: int, key_dim: int) -> None:
+    if query_dim != key_dim:
+        raise ValueError(f"{score} needs queries and keys of one width, got {query_dim} and {key_dim}; use GeneralScore")
+
+
+class DotScore(Score):
+    """k . q (Luong et al. 2015)."""
+
+    def __init__(self, query_dim: int, key_dim: int) -> None:
+        super().__init__()
+        _require_equal("DotScore", query_dim, key_dim)
+
+    def forward(self, query: Float[Tensor, "B Q D"], projected: Float[Tensor, "B N D"]) -> Float[Tensor, "B Q N"]:
+        """Logits [B Q N]."""
+        return query @ projected.transpose(1, 2)
+
+
+class ScaledDotScore(DotScore):
+    """k . q / sqrt(D) (Vaswani et al. 2017, equation 1)."""
+
+    def forward(self, query: Float[Tensor, "B Q D"], projected: Float[Tensor, "B N D"]) -> Float[Tensor, "B Q N"]:
+        """Logits [B Q N]."""
+        return super().forward(query, projected) / math.sqrt(query.shape[-1])
+
+
+class GeneralScore(Score):
+    """k^T W q, with `bias` k^T (W q + b) (biased general)."""
+
+    def __init__(self, query_dim: int, key_dim: int, bias: bool = False) -> None:
+        super().__init__()
+        self.map_query = nn.Linear(query_dim, key_dim, bias=bias)
+
+    def forward(self, query: Float[Tensor, "B Q D"], projected: Float[Tensor, "B N K"]) -> Float[Tensor, "B Q N"]:
+        """Logits [B Q N]."""
+        return self.map_query(query) @ projected.transpose(1, 2)
+
+
+class ActivatedGeneralScore(GeneralScore):
+    """act(k^T W q + b), b a scalar (Ma et al. 2017)."""
+
+    def __init__(self, query_dim: int, key_dim: int, activation: Activation = "tanh") -> None:
+        super().__init__(query_dim, key_dim)
+        self.offset = nn.Parameter(torch.zeros(()))
+        self.activation = _ACTIVATIONS[activation]
+
+    def forward(self, query: Float[Tensor, "B Q D"], projected: Float[Tensor, "B N K"]) -> Float[Tensor, "B Q N"]:
+        """Logits [B Q N]."""
+        return self.activation(super().forward(query, projected) + self.offset)
+
+
+class _AdditiveLogits(torch.autograd.Function):
+    """v . tanh(q + k) with one [B Q N E] buffer forward and one backward; autograd would make three of each."""
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, keys: Tensor, vector: Tensor) -> Tensor:
+        """query [B Q E], keys [B N E], vector [E] -> [B Q N]."""
+        hidden = (query.unsqueeze(2) + keys.unsqueeze(1)).tanh_()  # [B Q N E]
+        ctx.save_for_backward(hidden, vector)
+        return hidden @ vector
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """grad [B Q N] -> gradients of query [B Q E], keys [B N E], vector [E]."""
+        hidden, vector = ctx.saved_tensors
+        batch, queries, keys, width = hidden.shape
+        grad_vector = grad.reshape(1, -1) @ hidden.view(-1, width)  # [1 E]
+        slope = hidden.square().neg_().add_(1)  # [B Q N E], derivative of tanh
+        grad_query = torch.bmm(grad.reshape(-1, 1, keys), slope.view(-1, keys, width)).view(batch, queries, width)
+        grad_keys = slope.mul_(grad.unsqueeze(-1)).sum(1) if queries > 1 else slope.mul_(grad.unsqueeze(-1)).squeeze(1)
+        return grad_query * vector, grad_keys.mul_(vector), grad_vector.squeeze(0)
+
+
+class AdditiveScore(Score):
+    """v . tanh(W_q q + W_k k + b) (Bahdanau et al. 2015; Luong's concat with W = [W_q W_k] is the same function)."""
+
+    def __init__(self, query_dim: int, key_dim: int, hidden_dim: int = 512) -> None:
+        super().__init__()
+        self.map_query = nn.Linear(query_dim, hidden_dim, bias=False)
+        self.map_key = nn.Linear(key_dim, hidden_dim)
+        self.vector = nn.Parameter(torch.empty(hidden_dim))
+        nn.init.uniform_(self.vector, -1 / math.sqrt(hidden_dim), 1 / math.sqrt(hidden_dim))
+
+    def project(self, keys: Float[Tensor, "B N K"]) -> Float[Tensor, "B N E"]:
+        """W_k k + b."""
+        return self.map_key(keys)
+
+    def forward(self, query: Float[Tensor, "B Q D"], projected: Float[Tensor, "B N E"]) -> Float[Tensor, "B Q N"]:
+        """Logits [B Q N]."""
+        mapped = self.map_query(query)
+        if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            dtype = mapped.dtype  # under autocast the parameter is wider than what the linear maps return
+            return _AdditiveLogits.apply(mapped, projected.to(dtype), self.vector.to(dtype))
+        return torch.tanh(mapped.unsqueeze(2) + projected.unsqueeze(1)) @ self.vector.to(mapped.dtype)
+
+
+class ConcatScore(Score):
+    """v . tanh(W [q; k]) (Luong et al. 2015, equation 8), computed as the sum of both halves of W."""
+
+    def __init__(self, query_dim: int, key_dim: int, hidden_dim: int = 512) -> None:
+        super().__init__()
+        self.query_dim = query_dim
+        self.map_pair = nn.Linear(query_dim + key_dim, hidden_dim, bias=False)
+        self.score = nn.Linear(hidden_dim, 1, bias=False)
+
+    def project(self, keys: Float[Tensor, "B N K"]) -> Float[Tensor, "B N E"]:
+        """The keys' half of W [q; k]."""
+        return keys @ self.map_pair.weight[:, self.query_dim :].T
+
+    def forward(self, query: Float[Tensor, "B Q D"], projected: Float[Tensor, "B N E"]) -> Float[Tensor, "B Q N"]:
+        """Logits [B Q N]."""
+        mapped = query @ self.map_pair.weight[:, : self.query_dim].T
+        return self.score(torch.tanh(mapped.unsqueeze(2) + projected.unsqueeze(1))).squeeze(-1)
+
+
+class DeepScore(Score):
+    """w . h_L + b with h_l = act(W_l h_{l-1} + b_l) and h_0 = act(W_1 q + W_0 k + b_1) (Pavlopoulos et al. 2017)."""
+
+    def __init__(
+        self, query_dim: int, key_dim: int, hidden_dim: int = 512, layers: int = 1, activation: Activation = "relu"
+    ) -> None:
+        super().__init__()
+        self.map_query = nn.Linear(query_dim, hidden_dim, bias=False)
+        self.map_key = nn.Linear(key_dim, hidden_dim)
+        self.layers = nn.ModuleList(nn.Linear(hidden_dim, hidden_dim) for _ in range(layers))
+        self.score = nn.Linear(hidden_dim, 1)
+        self.activation = _ACTIVATIONS[activation]
+
+    def project(self, keys: Float[Tensor, "B N K"]) -> Float[Tensor, "B N E"]:
+        """W_0 k + b_1."""
+        return self.map_key(keys)
+
+    def forward(self, query: Float[Tensor, "B Q D"], projected: Float[Tensor, "B N E"]) -> Float[Tensor, "B Q N"]:
+        """Logits [B Q N]."""
+        hidden = self.activation(self.map_query(query).unsqueeze(2) + projected.unsqueeze(1))  # [B Q N E]
+        for layer in self.layers:
+            hidden = self.activation(layer(hidden))
+        return self.score(hidden).squeeze(-1)
+
+
+class CosineScore(Score):
+    """beta cos(q, k), beta > 0 learned (content addressing of the Neural Turing Machine, Graves et al. 2014)."""
+
+    def __init__(self, query_dim: int, key_dim: int, sharpness: float = 1.0) -> None:
+        super().__init__()
+        _require_equal("CosineScore", query_dim, key_dim)
+        self.log_sharpness = nn.Parameter(torch.tensor(math.log(sharpness)))
+
+    def project(self, keys: Float[Tensor, "B N D"]) -> Float[Tensor, "B N D"]:
+        """Keys of length one; a zero key stays zero."""
+        return nn.functional.normalize(keys, dim=-1)
+
+    def forward(self, query: Float[Tensor, "B Q D"], projected: Float[Tensor, "B N D"]) -> Float[Tensor, "B Q N"]:
+        """Logits [B Q N]."""
+        return self.log_sharpness.exp() * (nn.functional.normalize(query, dim=-1) @ projected.transpose(1, 2))
+
+
+class LocationScore(Score):
+    """W q, one row per position: the keys' values play no part (Luong et al. 2015, location-based)."""
+
+    def __init__(self, query_dim: int, positions: int) -> None:
+        super().__init__()
+        self.map_query = nn.Linear(query_dim, positions, bias=False)
+
+    def forward(self, query: Float[Tensor, "B Q D"], projected: Float[Tensor, "B N P"]) -> Float[Tensor, "B Q N"]:
+        """Logits [B Q N].
+
+        Raises:
+            ValueError: there are not as many keys as positions.
+        """
+        if projected.shape[1] != self.map_query.out_features:
+            raise ValueError(f"LocationScore has {self.map_query.out_features} positions, the keys {projected.shape[1]}")
+        return self.map_query(query)
+
+
+class FeatureScore(Score):
+    """w . act(W_1 f_1(k) + b): the keys alone are scored, whatever the query (Li et al. 2019, feature-based)."""
+
+    def __init__(self, key_dim: int, hidden_dim: int = 512, activation: Activation = "tanh") -> None:
+        super().__init__()
+        self.map_key = nn.Linear(key_dim, hidden_dim)
+        self.score = nn.Linear(hidden_dim, 1, bias=False)
+        self.activation = _ACTIVATIONS[activation]
+
+    def project(self, keys: Float[Tensor, "B N K"]) -> Float[Tensor, "B N 1"]:
+        """The whole score, since it needs no query."""
+        return self.score(self.activation(self.map_key(keys)))
+
+    def forward(self, query: Float[Tensor, "B Q D"], projected: Float[Tensor, "B N 1"]) -> Float[Tensor, "B Q N"]:
+        """Logits [B Q N], the same for every query."""
+        return projected.transpose(1, 2).expand(-1, query.shape[1], -1)
