@@ -1,0 +1,9 @@
+"""Readers of datasets: files as they are published -> records. Each is named in a config by its class."""
+
+from common.data.readers.coco import CocoCaptions
+from common.data.readers.daquar import DaquarQuestions
+from common.data.readers.flickr8k import Flickr8kCaptions
+from common.data.readers.sources import CaptionSource, VQASource
+from common.data.readers.vqa import VQAQuestions
+
+__all__ = ["CaptionSource", "CocoCaptions", "DaquarQuestions", "Flickr8kCaptions", "VQAQuestions", "VQASource"]

@@ -1,0 +1,135 @@
+"""What the readers share: reading annotation files, checking what is in them, and finding the images they name."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from common.data.records import NamedBox
+from common.errors import DataError
+
+_SIGNS = (  # (list, key of its first entry, what a JSON with such a list is)
+    ("questions", "question", "VQA questions"),
+    ("annotations", "caption", "COCO captions"),
+    ("annotations", "question_id", "VQA annotations"),
+    ("annotations", "bbox", "COCO object boxes"),
+    ("images", "sentences", "a Karpathy split"),
+    ("images", "file_name", "a COCO list of images"),
+)
+
+
+def read_text(path: str) -> str:
+    """The text of an annotation file."""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"annotation file {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"annotation file {path} is not UTF-8 text (byte {error.start})") from error
+
+
+def parse_json(text: str, where: str) -> Any:
+    """The value that a JSON text stands for."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        cut = " (is the file cut off?)" if error.pos >= len(text.rstrip()) or "Unterminated" in error.msg else ""
+        raise DataError(
+            f"{where} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}{cut}"
+        ) from error
+    except RecursionError as error:
+        raise DataError(f"{where} is nested too deeply for an annotation file") from error
+
+
+def read_json(path: str, kinds: Iterable[str]) -> dict[str, Any]:
+    """The JSON object in a file, which must be one of the `kinds` that `kind_of` tells apart."""
+    document = parse_json(read_text(path), path)
+    found = kind_of(document)
+    if found not in kinds:
+        raise DataError(f"{path} holds {found}, but {' or '.join(kinds)} is wanted here")
+    return document
+
+
+def kind_of(document: object) -> str:
+    """What a JSON value is, by the names of its lists and the first entry of each."""
+    if not isinstance(document, dict):
+        return f"a JSON {type(document).__name__}"
+    for key, sign, kind in _SIGNS:
+        entries = document.get(key)
+        if isinstance(entries, list) and entries and isinstance(entries[0], dict) and sign in entries[0]:
+            return kind
+    return f"a JSON object of an unknown kind (its keys: {', '.join(map(str, list(document)[:8])) or 'none'})"
+
+
+def entries(document: dict[str, Any], key: str, needed: Iterable[str], path: str) -> Iterator[dict[str, Any]]:
+    """The objects in the list `document[key]`, none if there is no such list; each has the `needed` keys."""
+    for index, entry in enumerate(document.get(key, ())):
+        require(entry, needed, f"{path}: {key}[{index}]")
+        yield entry
+
+
+def require(entry: object, needed: Iterable[str], where: str) -> None:
+    """Raise DataError unless `entry` is an object that has the `needed` keys."""
+    if not isinstance(entry, dict):
+        raise DataError(f"{where} is a {type(entry).__name__} where an object is wanted")
+    missing = [key for key in needed if key not in entry]
+    if missing:
+        raise DataError(f"{where} has no {', '.join(map(repr, missing))}")
+
+
+def require_text(value: object, what: str) -> str:
+    """`value` as text with plain single spaces, which may not be empty; `what` and where it is goes into the error."""
+    if not isinstance(value, str):
+        raise DataError(f"{what} is {value!r} where text is wanted")
+    text = " ".join(value.split())
+    if not text:
+        raise DataError(f"{what} is empty: give it words or take it out")
+    return text
+
+
+def named_boxes(image: dict[str, Any], where: str) -> tuple[NamedBox, ...]:
+    """The `boxes` of an image's entry, if any: `{"bbox": [x, y, width, height] in pixels, "name", "attributes"}`."""
+    if not image.get("boxes"):
+        return ()
+    require(image, ("width", "height"), where)
+    boxes = []
+    for index, box in enumerate(image["boxes"]):
+        require(box, ("bbox", "name"), f"{where}, boxes[{index}]")
+        x, y, width, height = box["bbox"]
+        corners = (
+            x / image["width"],
+            y / image["height"],
+            (x + width) / image["width"],
+            (y + height) / image["height"],
+        )
+        boxes.append(NamedBox(corners, box["name"], tuple(box.get("attributes", ()))))
+    return tuple(boxes)
+
+
+class ImageFolder:
+    """The folder that the names of images start from. Each folder is listed once: no `stat` for each of 100,000 images."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+        self._names: dict[Path, frozenset[str]] = {}
+        if not self.folder.is_dir():
+            raise DataError(f"image folder {folder} does not exist or is not a folder")
+
+    def find(self, *names: str, named_by: str) -> Path:
+        """The first of `names` (an image's name and the other names it may have) that is there."""
+        for name in names:
+            path = self.folder / name
+            if path.name in self._listing(path.parent):
+                return path
+        raise DataError(
+            f"{named_by} names the image {self.folder / names[0]}, which is not there; "
+            "set `images` to the folder that holds it, or take the entry out"
+        )
+
+    def _listing(self, folder: Path) -> frozenset[str]:
+        if folder not in self._names:
+            self._names[folder] = frozenset(os.listdir(folder)) if folder.is_dir() else frozenset()
+        return self._names[folder]

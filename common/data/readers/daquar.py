@@ -1,0 +1,56 @@
+"""DAQUAR: Malinowski and Fritz 2014, https://arxiv.org/abs/1410.0210."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.data.readers.checks import ImageFolder, parse_json, read_text, require, require_text
+from common.data.readers.sources import VQASource
+from common.data.records import VQARecord
+from common.errors import DataError
+
+
+@dataclass(frozen=True)
+class DaquarQuestions(VQASource):
+    """DAQUAR's questions, each with one answer; a list of things is one answer too: "book, scissor, papers".
+
+    questions: qa.*.format_triple (question, answer and image in three lines) or the same as a JSON list. A question's
+        id is its place in the file, from 0.
+    images: the folder of the images.
+    """
+
+    questions: str
+    images: str
+
+    def read(self) -> list[VQARecord]:
+        triples = self._from_json() if Path(self.questions).suffix == ".json" else self._from_lines()
+        folder = ImageFolder(self.images)
+        records = []
+        for index, (question, answer, image, where) in enumerate(triples):
+            question = require_text(question, f"{where}: the question")
+            things = require_text(answer, f"{where}: the answer").split(",")
+            stem = require_text(image, f"{where}: the image").removesuffix(".jpg").removesuffix(".png")
+            path = folder.find(f"{stem}.jpg", f"{stem}.png", named_by=where)
+            records.append(
+                VQARecord(path, stem, question, index, answers=(", ".join(thing.strip() for thing in things),))
+            )
+        return records
+
+    def _from_lines(self) -> list[tuple[str, str, str, str]]:
+        lines = read_text(self.questions).rstrip().split("\n")
+        if len(lines) % 3:
+            raise DataError(f"{self.questions} has {len(lines)} lines, not three for each question: is it cut off?")
+        starts = range(0, len(lines), 3)
+        return [(*lines[start : start + 3], f"{self.questions}, line {start + 1}") for start in starts]  # type: ignore[misc]
+
+    def _from_json(self) -> list[tuple[str, str, str, str]]:
+        document = parse_json(read_text(self.questions), self.questions)
+        if not isinstance(document, list):
+            raise DataError(f"{self.questions} is not a list of questions as DAQUAR's JSON is")
+        triples = []
+        for index, entry in enumerate(document):
+            where = f"{self.questions}: [{index}]"
+            require(entry, ("question", "answer", "image"), where)
+            triples.append((entry["question"], entry["answer"], entry["image"], where))
+        return triples
