@@ -1,0 +1,190 @@
+"""Questions about a scene, chosen so that their text gives the answer away as little as can be.
+
+Every text has a fixed set of possible answers, and `Balance` asks a question only while its answer has not been given
+to this text more often than the mean of the set: a model that knows the best answer to each text stays at chance.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import permutations, product
+
+from common.data.scenes.levels import SIZES, Level
+from common.data.scenes.phrases import noun, phrase, plural
+from common.data.scenes.world import Scene, SceneObject, halves, relations
+
+YES_NO = ("yes", "no")
+COUNTS = ("0", "1", "2", "3")
+OPPOSITES = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
+REFERENCES = (
+    ("shape",),
+    ("colour",),
+    ("size",),
+    ("colour", "shape"),
+    ("size", "shape"),
+    ("size", "colour"),
+    ("texture", "shape"),
+    ("texture", "colour"),
+)
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question with its answer, the answers that its text may have, and the objects (indexes) that it is about."""
+
+    kind: str
+    text: str
+    answer: str
+    choices: tuple[str, ...]
+    focus: tuple[int, ...] = ()
+
+
+def _forms(level: Level, *hidden: str) -> list[tuple[str, ...]]:
+    """The ways to refer to an object by attributes that differ at this level, without the `hidden` ones."""
+    telling = [form for form in REFERENCES if all(len(level.values(name)) > 1 for name in form)]
+    return [form for form in telling if not set(form) & set(hidden)]
+
+
+def _matching(scene: Scene, wanted: dict[str, str]) -> tuple[int, ...]:
+    """Indexes of the objects that have these attributes."""
+    return tuple(
+        i for i, thing in enumerate(scene.objects) if all(getattr(thing, name) == v for name, v in wanted.items())
+    )
+
+
+def _unique(scene: Scene, forms: list[tuple[str, ...]]) -> Iterator[tuple[str, int]]:
+    """Phrases that fit one object of the scene only, and its index."""
+    for form in forms:
+        values = [tuple(getattr(thing, name) for name in form) for thing in scene.objects]
+        for index, value in enumerate(values):
+            if values.count(value) == 1:
+                yield phrase(dict(zip(form, value, strict=True))), index
+
+
+def _existence(scene: Scene, level: Level) -> Iterator[Question]:
+    for form in (("shape",), ("colour",), ("colour", "shape")):
+        for values in product(*(level.values(name) for name in form)):
+            wanted = dict(zip(form, values, strict=True))
+            found = _matching(scene, wanted)
+            yield Question("existence", f"is there {noun(wanted)}?", "yes" if found else "no", YES_NO, found)
+
+
+def _count(scene: Scene, level: Level) -> Iterator[Question]:
+    for name in ("shape", "colour", "texture", "size"):
+        for value in level.values(name) if len(level.values(name)) > 1 else ():
+            found = _matching(scene, {name: value})
+            if str(len(found)) in COUNTS:
+                text = f"how many {plural(phrase({name: value}))} are there?"
+                yield Question("count", text, str(len(found)), COUNTS, found)
+
+
+def _attribute(name: str) -> Callable[[Scene, Level], Iterator[Question]]:
+    def ask(scene: Scene, level: Level) -> Iterator[Question]:
+        for reference, index in _unique(scene, _forms(level, name)):
+            answer = getattr(scene.objects[index], name)
+            yield Question(name, f"what {name} is the {reference}?", answer, level.values(name), (index,))
+
+    return ask
+
+
+def _position(scene: Scene, level: Level) -> Iterator[Question]:
+    for reference, index in _unique(scene, _forms(level)):
+        for half in halves(scene.objects[index], scene.image_size):
+            choices = ("left", "right") if half in ("left", "right") else ("top", "bottom")
+            place = (
+                "on the left or on the right"
+                if half in choices[:2] and "left" in choices
+                else "at the top or at the bottom"
+            )
+            yield Question("position", f"is the {reference} {place}?", half, choices, (index,))
+
+
+def _comparison(scene: Scene, level: Level) -> Iterator[Question]:
+    for (a, i), (b, j) in permutations(_unique(scene, [("colour", "shape")]), 2):
+        sizes = [SIZES[scene.objects[index].size] for index in (i, j)]
+        if sizes[0] != sizes[1]:
+            answer = "yes" if sizes[0] > sizes[1] else "no"
+            yield Question("comparison", f"is the {a} larger than the {b}?", answer, YES_NO, (i, j))
+    for name in ("shape", "colour"):
+        for one, other in permutations(level.values(name), 2):
+            first, second = _matching(scene, {name: one}), _matching(scene, {name: other})
+            if first and second and len(first) != len(second):
+                text = f"are there more {plural(phrase({name: one}))} than {plural(phrase({name: other}))}?"
+                answer = "yes" if len(first) > len(second) else "no"
+                yield Question("comparison", text, answer, YES_NO, first + second)
+
+
+def _relation(scene: Scene, level: Level) -> Iterator[Question]:
+    things = scene.objects
+    for (a, i), (b, j) in permutations(_unique(scene, [("colour", "shape")]), 2):
+        for found in relations(things[i], things[j]):
+            yield Question("relation", f"is the {a} {found} the {b}?", "yes", YES_NO, (i, j))
+            yield Question("relation", f"is the {a} {OPPOSITES[found]} the {b}?", "no", YES_NO, (i, j))
+    for reference, index in _unique(scene, [("shape",), ("colour", "shape")]):
+        for relation in OPPOSITES:
+            only = _only_one(things, index, relation)
+            if only is not None:
+                text = f"what shape is {relation} the {reference}?"
+                yield Question("relation", text, things[only].shape, level.shapes, (only, index))
+
+
+def _only_one(things: tuple[SceneObject, ...], index: int, relation: str) -> int | None:
+    """The one object in this relation to object `index`, where every other object is clearly on the opposite side."""
+    others = [i for i in range(len(things)) if i != index]
+    there = [i for i in others if relation in relations(things[i], things[index])]
+    opposite = [i for i in others if OPPOSITES[relation] in relations(things[i], things[index])]
+    return there[0] if len(there) == 1 and len(there) + len(opposite) == len(others) else None
+
+
+_ASK: dict[str, Callable[[Scene, Level], Iterator[Question]]] = {
+    "existence": _existence,
+    "count": _count,
+    "colour": _attribute("colour"),
+    "shape": _attribute("shape"),
+    "size": _attribute("size"),
+    "texture": _attribute("texture"),
+    "position": _position,
+    "comparison": _comparison,
+    "relation": _relation,
+}
+
+
+def candidates(scene: Scene, level: Level, kind: str) -> list[Question]:
+    """All the questions of one type that the scene answers without doubt."""
+    return list(_ASK[kind](scene, level))
+
+
+class Balance:
+    """Chooses the questions of one scene after the other; the choice depends on the scenes before it in the split."""
+
+    def __init__(self, level: Level) -> None:
+        self.level = level
+        self.answers: defaultdict[str, Counter[str]] = defaultdict(Counter)  # by text
+        self.kinds: Counter[str] = Counter()
+
+    def _excess(self, question: Question) -> int:
+        """How often the answer was given to this text, above the mean of the choices, times their number."""
+        given = self.answers[question.text]
+        return len(question.choices) * given[question.answer] - given.total()
+
+    def choose(self, scene: Scene, rng: random.Random) -> list[Question]:
+        """Up to `questions_per_image` questions with different texts, of the types that have had the fewest."""
+        pools = {kind: candidates(scene, self.level, kind) for kind in self.level.question_types}
+        for pool in pools.values():
+            rng.shuffle(pool)
+        chosen: list[Question] = []
+        while pools and len(chosen) < self.level.questions_per_image:
+            kind = min(pools, key=lambda name: self.kinds[name])
+            best = min(pools[kind], key=self._excess, default=None)
+            if best is None or self._excess(best) > 0:
+                del pools[kind]
+                continue
+            pools[kind] = [question for question in pools[kind] if question.text != best.text]
+            self.answers[best.text][best.answer] += 1
+            self.kinds[kind] += 1
+            chosen.append(best)
+        rng.shuffle(chosen)
+        return chosen

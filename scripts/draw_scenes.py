@@ -1,0 +1,28 @@
+"""Draw the built-in dataset: `python scripts/draw_scenes.py --level demo --out data/scenes --sheet sheet.png`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from common.data.scenes import LEVELS, write_scenes
+from common.data.scenes.sheet import contact_sheet
+from common.errors import run_script
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--level", choices=sorted(LEVELS), default="demo", help="how hard and how many the scenes are")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write to, new or empty")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--sheet", type=Path, help="also write a picture of the first scenes with their texts")
+    options = parser.parse_args()
+    level = LEVELS[options.level]
+    write_scenes(options.out, level, options.seed, progress=True)
+    if options.sheet:
+        contact_sheet(options.out, "val").save(options.sheet)
+    print(f"{options.out}: {level.train} train, {level.val} val, {level.test} test scenes of level {options.level}")
+
+
+if __name__ == "__main__":
+    run_script(main)
