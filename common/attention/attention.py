@@ -24,7 +24,9 @@ class PreparedKeys(NamedTuple):
 class Attention(nn.Module):
     """A(q, K, V) = sum_i p(a(k_i, q)) v_i (Chaudhari et al., section 2), with the sum left to the position."""
 
-    def __init__(self, score: Score, distribution: Distribution | None = None, position: Position | None = None) -> None:
+    def __init__(
+        self, score: Score, distribution: Distribution | None = None, position: Position | None = None
+    ) -> None:
         super().__init__()
         self.score = score
         self.distribution = distribution or Softmax()
@@ -42,7 +44,9 @@ class Attention(nn.Module):
         values: Float[Tensor, "B N D"] | None = None,
     ) -> PreparedKeys:
         """All that does not depend on the query; `values` are the keys where not given."""
-        return PreparedKeys(self.score.project(keys), keys if values is None else values, keep, self.position.begin(keep))
+        return PreparedKeys(
+            self.score.project(keys), keys if values is None else values, keep, self.position.begin(keep)
+        )
 
     def forward(self, query: Float[Tensor, "B Q E"], keys: PreparedKeys) -> AttentionOutput:
         """Context [B Q D] and weights [B Q N] for Q queries per example."""

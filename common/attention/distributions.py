@@ -23,7 +23,9 @@ class Distribution(nn.Module, ABC):
             raise ValueError(f"temperature must be > 0, got {temperature}")
         self.temperature = temperature
 
-    def forward(self, logits: Float[Tensor, "*B N"], keep: Bool[Tensor, "*#B N"] | None = None) -> Float[Tensor, "*B N"]:
+    def forward(
+        self, logits: Float[Tensor, "*B N"], keep: Bool[Tensor, "*#B N"] | None = None
+    ) -> Float[Tensor, "*B N"]:
         """Weights of the same shape as `logits`, in at least float32."""
         if logits.dtype in (torch.float16, torch.bfloat16):
             logits = logits.float()

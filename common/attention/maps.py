@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -21,9 +22,23 @@ class Grid:
     width: int
     view: Float[Tensor, "*B 4"]
 
-    def select(self, index: int) -> Grid:
-        """The layout of picture `index` of a batch."""
+    def select(self, index: int | Tensor) -> Grid:
+        """The layout of picture `index` of a batch, or of several."""
         return Grid(self.height, self.width, self.view[index])
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Grid:
+        """The same on `device`."""
+        return Grid(self.height, self.width, self.view.to(device, non_blocking=non_blocking))
+
+    def rectangles(self) -> Float[Tensor, "*B R 4"]:
+        """Each cell's rectangle as (x0, y0, x1, y1) in fractions of the picture."""
+        rows = torch.arange(self.height, device=self.view.device).repeat_interleave(self.width)
+        columns = torch.arange(self.width, device=self.view.device).repeat(self.height)
+        cells = torch.stack([columns, rows, columns + 1, rows + 1], -1) / self.view.new_tensor(
+            [self.width, self.height, self.width, self.height]
+        )  # [R 4] in fractions of the grid
+        origin = self.view[..., None, [0, 1, 0, 1]]  # [*B 1 4]
+        return origin + cells * (self.view[..., None, [2, 3, 2, 3]] - origin)
 
 
 @dataclass(frozen=True)
@@ -32,9 +47,17 @@ class Boxes:
 
     corners: Float[Tensor, "*B R 4"]
 
-    def select(self, index: int) -> Boxes:
-        """The layout of picture `index` of a batch."""
+    def select(self, index: int | Tensor) -> Boxes:
+        """The layout of picture `index` of a batch, or of several."""
         return Boxes(self.corners[index])
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Boxes:
+        """The same on `device`."""
+        return Boxes(self.corners.to(device, non_blocking=non_blocking))
+
+    def rectangles(self) -> Float[Tensor, "*B R 4"]:
+        """Each box as (x0, y0, x1, y1) in fractions of the picture."""
+        return self.corners
 
 
 @dataclass(frozen=True)
@@ -63,6 +86,8 @@ class AttentionMap:
 
     def __post_init__(self) -> None:
         if len(self.axes) != self.weights.ndim:
-            raise ValueError(f"{len(self.axes)} axis names {self.axes} for weights of shape {tuple(self.weights.shape)}")
+            raise ValueError(
+                f"{len(self.axes)} axis names {self.axes} for weights of shape {tuple(self.weights.shape)}"
+            )
         if self.query_labels and len(self.query_labels) != self.weights.shape[-2]:
             raise ValueError(f"{len(self.query_labels)} query labels for {self.weights.shape[-2]} queries")

@@ -33,7 +33,9 @@ class Score(nn.Module, ABC):
 
 def _require_equal(score: str, query_dim: int, key_dim: int) -> None:
     if query_dim != key_dim:
-        raise ValueError(f"{score} needs queries and keys of one width, got {query_dim} and {key_dim}; use GeneralScore")
+        raise ValueError(
+            f"{score} needs queries and keys of one width, got {query_dim} and {key_dim}; use GeneralScore"
+        )
 
 
 class DotScore(Score):
@@ -202,7 +204,9 @@ class LocationScore(Score):
             ValueError: there are not as many keys as positions.
         """
         if projected.shape[1] != self.map_query.out_features:
-            raise ValueError(f"LocationScore has {self.map_query.out_features} positions, the keys {projected.shape[1]}")
+            raise ValueError(
+                f"LocationScore has {self.map_query.out_features} positions, the keys {projected.shape[1]}"
+            )
         return self.map_query(query)
 
 

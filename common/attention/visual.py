@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -25,3 +26,15 @@ class VisualFeatures:
         """The mean over the valid regions of each picture; zero for a picture that has none."""
         keep = self.keep.unsqueeze(-1).to(self.values.dtype)  # [B R 1]
         return (self.values * keep).sum(1) / keep.sum(1).clamp(min=1)
+
+    def select(self, index: Tensor) -> VisualFeatures:
+        """The pictures `index` of the batch, in that order; one may come several times."""
+        return VisualFeatures(self.values[index], self.keep[index], self.layout.select(index))
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> VisualFeatures:
+        """The same on `device`."""
+        return VisualFeatures(
+            self.values.to(device, non_blocking=non_blocking),
+            self.keep.to(device, non_blocking=non_blocking),
+            self.layout.to(device, non_blocking=non_blocking),
+        )

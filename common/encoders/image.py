@@ -1,0 +1,193 @@
+"""Images to regions: any timm model that gives feature maps, as a grid of `VisualFeatures`."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from dataclasses import asdict
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Bool, Float
+from timm.data import resolve_model_data_config
+from timm.models import group_modules, group_parameters
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from typing_extensions import Self
+
+from common.attention.maps import Grid
+from common.attention.visual import VisualFeatures
+from common.data.batches import ImageBatch
+from common.data.images import Preprocessing
+from common.encoders.weights import create_backbone
+from common.errors import ConfigError
+
+
+class VisualEncoder(nn.Module, ABC):
+    """Pictures in, regions out. `dim` is the regions' width, `preprocessing` what pictures must go through first."""
+
+    dim: int
+    preprocessing: Preprocessing
+    needs_boxes: bool = False
+
+    @property
+    @abstractmethod
+    def frozen(self) -> bool:
+        """True when nothing is trained, so that features may be computed once and kept."""
+
+    @abstractmethod
+    def forward(self, images: ImageBatch) -> VisualFeatures:
+        """Features [B R D] of a batch of pictures [B 3 H W]."""
+
+    def fingerprint(self) -> str:
+        """A digest of weights and preprocessing: features with another fingerprint are other features."""
+        digest = hashlib.sha256(repr((self.preprocessing, self.dim)).encode())
+        for name, tensor in sorted(self.state_dict().items()):
+            if isinstance(tensor, Tensor):
+                digest.update(name.encode())
+                digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+
+class ImageEncoder(VisualEncoder):
+    """The feature map of a timm model, one region per cell, row by row.
+
+    Args:
+        name: any timm model that has `forward_intermediates` (nearly all: CNNs, ViTs, Swin, ...).
+        stage: which feature map, as in timm's `feature_info` (0 is the finest); None takes what `forward_features`
+            returns, the last one.
+        train_from: the first group of layers that is trained: 0 is the stem (everything), 1 the first stage, and so
+            on; None trains nothing.
+        batch_norm: "batch" lets the trained part use and update batch statistics; "fixed" keeps the given ones. The
+            part that is not trained always keeps them.
+        image_size: (height, width) of the network's input; None takes the model's own.
+        fit: how a picture is brought to that size, the whole picture in either case: "squash" or "pad".
+        geometry: append each region's (x0, y0, x1, y1), so that "where" can be read off the features.
+        model_args: further arguments of `timm.create_model`, such as `pretrained_cfg_overlay: {mean: ..., std: ...}`
+            for weights that were trained with another normalisation than the model's own.
+        weights: "hub" for timm's pretrained ones, the path of a local file, or None for random ones.
+
+    Raises:
+        ConfigError: timm has no such model, stage or group of layers.
+        CheckpointError: the weights cannot be had or do not fit.
+    """
+
+    mean: Float[Tensor, "3 1 1"]
+    std: Float[Tensor, "3 1 1"]
+
+    def __init__(
+        self,
+        name: str,
+        stage: int | None = None,
+        train_from: int | None = None,
+        batch_norm: Literal["batch", "fixed"] = "batch",
+        image_size: tuple[int, int] | None = None,
+        fit: Literal["squash", "pad"] = "squash",
+        geometry: bool = False,
+        model_args: dict[str, Any] | None = None,
+        weights: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.backbone = create_backbone(name, weights, image_size, model_args or {})
+        config = resolve_model_data_config(self.backbone)
+        height, width = image_size or config["input_size"][1:]
+        interpolation: Literal["bilinear", "bicubic"] = (
+            "bilinear" if config["interpolation"] == "bilinear" else "bicubic"
+        )
+        self.preprocessing = Preprocessing(size=(height, width), fit=fit, interpolation=interpolation)
+        self.register_buffer("mean", torch.tensor(config["mean"]).view(3, 1, 1) * 255)
+        self.register_buffer("std", torch.tensor(config["std"]).view(3, 1, 1) * 255)
+        self.stage = self._prune(name, stage)
+        self.geometry = geometry
+        self.batch_norm = batch_norm
+        self.fixed_modules = self._freeze(name, train_from)
+        with torch.no_grad():
+            self.map_dim = self.eval().feature_map(torch.zeros(1, 3, height, width)).shape[1]
+        self.dim = self.map_dim + 4 * geometry
+        self.train()
+
+    def _prune(self, name: str, stage: int | None) -> int | None:
+        """Drop the layers above `stage`, which nothing would use."""
+        if stage is None:
+            return None
+        stages = len(self.backbone.feature_info)
+        if not 0 <= stage < stages:
+            raise ConfigError(f"{name} has stages 0 to {stages - 1}, not {stage}")
+        self.backbone.prune_intermediate_layers([stage], prune_head=True)
+        return stage
+
+    def _freeze(self, name: str, train_from: int | None) -> list[nn.Module]:
+        """Take the layers below `train_from` out of training; the modules that must stay in evaluation mode."""
+        if train_from == 0:
+            return []
+        if train_from is None:
+            self.backbone.requires_grad_(False)
+            return [self.backbone]
+        matcher = self.backbone.group_matcher(coarse=True)
+        groups = group_parameters(self.backbone, matcher)
+        if not 0 < train_from < len(groups):
+            raise ConfigError(f"train_from of {name} is 0 to {len(groups) - 1} or null, not {train_from}")
+        fixed = sorted(groups)[:train_from]
+        for group in fixed:
+            for parameter in groups[group]:
+                self.backbone.get_parameter(parameter).requires_grad_(False)
+        modules = group_modules(self.backbone, matcher)
+        return [self.backbone.get_submodule(module) for group in fixed for module in modules.get(group, ())]
+
+    @property
+    def frozen(self) -> bool:
+        """True when no layer is trained."""
+        return not any(parameter.requires_grad for parameter in self.backbone.parameters())
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode for the part that is trained, evaluation mode (fixed batch statistics) for the rest."""
+        super().train(mode)
+        for module in self.fixed_modules if hasattr(self, "fixed_modules") else ():
+            module.eval()
+        if getattr(self, "batch_norm", "batch") == "fixed":
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
+
+    def feature_map(self, pixels: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B D h w"]:
+        """The feature map of normalised pictures."""
+        if self.stage is not None:
+            return self._intermediate(pixels, [self.stage], norm=False)
+        features = self.backbone.forward_features(pixels)
+        if features.ndim == 3:  # a transformer's tokens [B prefix+h*w D]: the grid of the last layer, normalised
+            return self._intermediate(pixels, 1, norm=True)
+        return features.permute(0, 3, 1, 2) if getattr(self.backbone, "output_fmt", "NCHW") == "NHWC" else features
+
+    def _intermediate(
+        self, pixels: Float[Tensor, "B 3 H W"], which: int | list[int], norm: bool
+    ) -> Float[Tensor, "B D h w"]:
+        """The one map that timm is asked for; it takes a list of stages or, as a number, how many of the last."""
+        return self.backbone.forward_intermediates(
+            pixels, indices=which, norm=norm, output_fmt="NCHW", intermediates_only=True, stop_early=True
+        )[0]
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """The preprocessing: it belongs to the weights and travels with them."""
+        return asdict(self.preprocessing)
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Take the preprocessing that the weights were trained with."""
+        self.preprocessing = Preprocessing(**(state | {"size": tuple(state["size"])}))
+
+    def forward(self, images: ImageBatch) -> VisualFeatures:
+        """Features [B R D] of pictures [B 3 H W], R = h * w; `keep` is False for cells that see padding only."""
+        pixels = (images.pixels.to(self.mean.dtype) - self.mean) / self.std
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            feature_map = self.feature_map(pixels)
+        grid = Grid(feature_map.shape[2], feature_map.shape[3], images.view)
+        values = feature_map.flatten(2).transpose(1, 2)  # [B R D]
+        rectangles = grid.rectangles()  # [B R 4]
+        if self.geometry:
+            values = torch.cat([values, rectangles.to(values.dtype)], -1)
+        return VisualFeatures(values, touch_picture(rectangles), grid)
+
+
+def touch_picture(rectangles: Float[Tensor, "*B 4"]) -> Bool[Tensor, "*B"]:
+    """True where a rectangle, in fractions of the picture, and the picture have more than an edge in common."""
+    return ((rectangles[..., 2:] > 1e-6) & (rectangles[..., :2] < 1 - 1e-6)).all(-1)
