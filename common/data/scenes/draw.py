@@ -27,6 +27,9 @@ def _mix(a: Colour, b: Colour, share: float) -> Colour:
     return red, green, blue
 
 
+_RAMP = Image.linear_gradient("L").resize((128, 128))
+
+
 def _background(scene: Scene, rng: random.Random) -> Image.Image:
     height, width = scene.image_size
     first, second = (Image.new("RGB", (width, height), tint) for tint in rng.sample(TINTS, 2))
@@ -36,8 +39,8 @@ def _background(scene: Scene, rng: random.Random) -> Image.Image:
         noise = Image.frombytes("L", (width, height), rng.randbytes(width * height))
         return Image.blend(first, Image.merge("RGB", (noise,) * 3), 0.09)
     if scene.background == "gradient":
-        ramp = Image.linear_gradient("L").rotate(rng.randrange(0, 360, 15), Image.Resampling.BILINEAR)
-        mask = ramp.crop((37, 37, 219, 219)).resize((width, height))
+        ramp = _RAMP.rotate(rng.randrange(0, 360, 15), Image.Resampling.BILINEAR)
+        mask = ramp.crop((18, 18, 110, 110)).resize((width, height))
     else:
         mask = Image.frombytes("L", (5, 4), rng.randbytes(20)).resize((width, height), Image.Resampling.BICUBIC)
         second = Image.blend(second, Image.new("RGB", (width, height), (120, 130, 140)), 0.3)
@@ -78,6 +81,7 @@ def _shade(patch: Image.Image) -> Image.Image:
     return Image.composite(Image.new("RGB", patch.size, (255, 255, 255)), patch, glow)
 
 
+_FAINT = [v * 2 // 5 for v in range(256)]  # how dark a shadow is
 # Alpha of the highlight (round, in the upper left) and of the gloom (towards the lower right).
 _GLOW = Image.radial_gradient("L").resize((64, 64)).point(lambda v: max(0, 96 - v * 3 // 4)).crop((10, 12, 64, 64))
 _GLOOM = Image.linear_gradient("L").resize((64, 64)).rotate(30).crop((12, 12, 52, 52)).point(lambda v: v // 5)
@@ -98,12 +102,13 @@ def _draw_object(canvas: Image.Image, thing: SceneObject, rng: random.Random) ->
     patch = Image.new("RGB", large, colour)
     pen = ImageDraw.Draw(patch)
     _texture(pen, large, thing.texture, colour)
-    pen.line([*outline, *outline[:2]], _mix(colour, (0, 0, 0), 0.42), round(2.4 * SCALE), joint="curve")
+    joint = "curve" if len(outline) < 16 else None  # costly, and not seen where corners are blunt
+    pen.line([*outline, *outline[:2]], _mix(colour, (0, 0, 0), 0.42), round(2.4 * SCALE), joint)
 
     room = 3 * BLUR
     shadow = Image.new("L", (size[0] + 2 * room, size[1] + 2 * room))
     shadow.paste(mask, (room, room))
-    shadow = shadow.filter(ImageFilter.GaussianBlur(BLUR)).point(lambda v: v * 2 // 5)
+    shadow = shadow.filter(ImageFilter.GaussianBlur(BLUR)).point(_FAINT)
     canvas.paste((24, 26, 40), (left - room + 2, top - room + 3), shadow)
     canvas.paste(_shade(patch.reduce(SCALE)), (left, top), mask)
 

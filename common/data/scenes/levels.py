@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from common.errors import ConfigError, nearest
@@ -33,6 +34,15 @@ QUESTION_TYPES = (
 )
 ATTRIBUTES = ("size", "texture", "colour", "shape")  # in the order in which a phrase names them
 
+_KNOWN: dict[str, Collection[str]] = {
+    "shapes": SHAPES,
+    "colours": COLOURS,
+    "sizes": SIZES,
+    "textures": TEXTURES,
+    "backgrounds": BACKGROUNDS,
+    "question_types": QUESTION_TYPES,
+}
+
 
 @dataclass(frozen=True)
 class Level:
@@ -63,24 +73,18 @@ class Level:
     captions_per_image: int
 
     def __post_init__(self) -> None:
-        for field, known in (
-            ("shapes", SHAPES),
-            ("colours", COLOURS),
-            ("sizes", SIZES),
-            ("textures", TEXTURES),
-            ("backgrounds", BACKGROUNDS),
-            ("question_types", QUESTION_TYPES),
-        ):
+        for field, known in _KNOWN.items():
             names = getattr(self, field)
             if not names:
                 raise ConfigError(f"scene level: {field} is empty; known: {', '.join(known)}")
             for name in names:
                 if name not in known:
                     raise ConfigError(f"scene level: {field} has {name!r}{nearest(name, known)}")
+        for name in ATTRIBUTES:
+            if name in self.question_types and len(self.values(name)) < 2:
+                raise ConfigError(f"scene level: {name} questions need two {name}s or more, not {self.values(name)}")
         if min(self.image_size) < 32:
-            raise ConfigError(
-                f"scene level: image_size {self.image_size} is too small to draw in; use at least (32, 32)"
-            )
+            raise ConfigError(f"scene level: image_size {self.image_size} is too small to draw in; use 32 or more")
         if not 1 <= self.objects[0] <= self.objects[1]:
             raise ConfigError(f"scene level: objects {self.objects} must be (least, most) with 1 <= least <= most")
 

@@ -17,9 +17,8 @@ def phrase(attributes: Mapping[str, str]) -> str:
     return " ".join(words if "shape" in attributes else [*words, "object"])
 
 
-def noun(attributes: Mapping[str, str]) -> str:
+def with_article(words: str) -> str:
     """The phrase with its article: "an orange star"."""
-    words = phrase(attributes)
     return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 
 
@@ -53,7 +52,7 @@ def object_mentions(words: Sequence[str]) -> list[Mention]:
 
 
 def named_pairs(words: Sequence[str]) -> list[tuple[str, str]]:
-    """The (colour, shape) pairs that a text names, in order; where a phrase has two colours, the one next to the shape."""
+    """The (colour, shape) pairs that a text names, in order; of two colours in a phrase, the one next to the shape."""
     pairs = []
     for mention in object_mentions(words):
         colours = [word for word in mention.adjectives if word in COLOURS]

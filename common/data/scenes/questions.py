@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from itertools import permutations, product
 
 from common.data.scenes.levels import SIZES, Level
-from common.data.scenes.phrases import noun, phrase, plural
+from common.data.scenes.phrases import phrase, plural, with_article
 from common.data.scenes.world import Scene, SceneObject, halves, relations
 
 YES_NO = ("yes", "no")
 COUNTS = ("0", "1", "2", "3")
 OPPOSITES = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
+SIDES = ((("left", "right"), "on the left or on the right"), (("top", "bottom"), "at the top or at the bottom"))
 REFERENCES = (
     ("shape",),
     ("colour",),
@@ -42,43 +43,55 @@ class Question:
     focus: tuple[int, ...] = ()
 
 
+def _yes(fact: bool) -> str:
+    return "yes" if fact else "no"
+
+
 def _forms(level: Level, *hidden: str) -> list[tuple[str, ...]]:
     """The ways to refer to an object by attributes that differ at this level, without the `hidden` ones."""
     telling = [form for form in REFERENCES if all(len(level.values(name)) > 1 for name in form)]
     return [form for form in telling if not set(form) & set(hidden)]
 
 
-def _matching(scene: Scene, wanted: dict[str, str]) -> tuple[int, ...]:
-    """Indexes of the objects that have these attributes."""
-    return tuple(
-        i for i, thing in enumerate(scene.objects) if all(getattr(thing, name) == v for name, v in wanted.items())
-    )
+def _groups(scene: Scene, form: tuple[str, ...]) -> dict[tuple[str, ...], tuple[int, ...]]:
+    """The objects (indexes) by their values of the form's attributes."""
+    groups: dict[tuple[str, ...], tuple[int, ...]] = {}
+    for index, thing in enumerate(scene.objects):
+        values = tuple(getattr(thing, name) for name in form)
+        groups[values] = (*groups.get(values, ()), index)
+    return groups
 
 
 def _unique(scene: Scene, forms: list[tuple[str, ...]]) -> Iterator[tuple[str, int]]:
     """Phrases that fit one object of the scene only, and its index."""
     for form in forms:
-        values = [tuple(getattr(thing, name) for name in form) for thing in scene.objects]
-        for index, value in enumerate(values):
-            if values.count(value) == 1:
-                yield phrase(dict(zip(form, value, strict=True))), index
+        for values, found in _groups(scene, form).items():
+            if len(found) == 1:
+                yield _phrase(form, values), found[0]
+
+
+def _phrase(form: tuple[str, ...], values: tuple[str, ...]) -> str:
+    return phrase(dict(zip(form, values, strict=True)))
 
 
 def _existence(scene: Scene, level: Level) -> Iterator[Question]:
     for form in (("shape",), ("colour",), ("colour", "shape")):
+        groups = _groups(scene, form)
         for values in product(*(level.values(name) for name in form)):
-            wanted = dict(zip(form, values, strict=True))
-            found = _matching(scene, wanted)
-            yield Question("existence", f"is there {noun(wanted)}?", "yes" if found else "no", YES_NO, found)
+            found = groups.get(values, ())
+            text = f"is there {with_article(_phrase(form, values))}?"
+            yield Question("existence", text, _yes(bool(found)), YES_NO, found)
 
 
 def _count(scene: Scene, level: Level) -> Iterator[Question]:
-    for name in ("shape", "colour", "texture", "size"):
-        for value in level.values(name) if len(level.values(name)) > 1 else ():
-            found = _matching(scene, {name: value})
-            if str(len(found)) in COUNTS:
-                text = f"how many {plural(phrase({name: value}))} are there?"
-                yield Question("count", text, str(len(found)), COUNTS, found)
+    for form in _forms(level):
+        if len(form) == 1:
+            groups = _groups(scene, form)
+            for value in level.values(form[0]):
+                found = groups.get((value,), ())
+                if str(len(found)) in COUNTS:
+                    text = f"how many {plural(_phrase(form, (value,)))} are there?"
+                    yield Question("count", text, str(len(found)), COUNTS, found)
 
 
 def _attribute(name: str) -> Callable[[Scene, Level], Iterator[Question]]:
@@ -93,28 +106,20 @@ def _attribute(name: str) -> Callable[[Scene, Level], Iterator[Question]]:
 def _position(scene: Scene, level: Level) -> Iterator[Question]:
     for reference, index in _unique(scene, _forms(level)):
         for half in halves(scene.objects[index], scene.image_size):
-            choices = ("left", "right") if half in ("left", "right") else ("top", "bottom")
-            place = (
-                "on the left or on the right"
-                if half in choices[:2] and "left" in choices
-                else "at the top or at the bottom"
-            )
-            yield Question("position", f"is the {reference} {place}?", half, choices, (index,))
+            sides, place = next((sides, place) for sides, place in SIDES if half in sides)
+            yield Question("position", f"is the {reference} {place}?", half, sides, (index,))
 
 
 def _comparison(scene: Scene, level: Level) -> Iterator[Question]:
     for (a, i), (b, j) in permutations(_unique(scene, [("colour", "shape")]), 2):
-        sizes = [SIZES[scene.objects[index].size] for index in (i, j)]
-        if sizes[0] != sizes[1]:
-            answer = "yes" if sizes[0] > sizes[1] else "no"
-            yield Question("comparison", f"is the {a} larger than the {b}?", answer, YES_NO, (i, j))
-    for name in ("shape", "colour"):
-        for one, other in permutations(level.values(name), 2):
-            first, second = _matching(scene, {name: one}), _matching(scene, {name: other})
-            if first and second and len(first) != len(second):
-                text = f"are there more {plural(phrase({name: one}))} than {plural(phrase({name: other}))}?"
-                answer = "yes" if len(first) > len(second) else "no"
-                yield Question("comparison", text, answer, YES_NO, first + second)
+        first, second = SIZES[scene.objects[i].size], SIZES[scene.objects[j].size]
+        if first != second:
+            yield Question("comparison", f"is the {a} larger than the {b}?", _yes(first > second), YES_NO, (i, j))
+    for form in (("shape",), ("colour",)):
+        for (one, those), (other, these) in permutations(_groups(scene, form).items(), 2):
+            if len(those) != len(these):
+                text = f"are there more {plural(_phrase(form, one))} than {plural(_phrase(form, other))}?"
+                yield Question("comparison", text, _yes(len(those) > len(these)), YES_NO, those + these)
 
 
 def _relation(scene: Scene, level: Level) -> Iterator[Question]:
@@ -123,12 +128,11 @@ def _relation(scene: Scene, level: Level) -> Iterator[Question]:
         for found in relations(things[i], things[j]):
             yield Question("relation", f"is the {a} {found} the {b}?", "yes", YES_NO, (i, j))
             yield Question("relation", f"is the {a} {OPPOSITES[found]} the {b}?", "no", YES_NO, (i, j))
-    for reference, index in _unique(scene, [("shape",), ("colour", "shape")]):
-        for relation in OPPOSITES:
-            only = _only_one(things, index, relation)
-            if only is not None:
-                text = f"what shape is {relation} the {reference}?"
-                yield Question("relation", text, things[only].shape, level.shapes, (only, index))
+    for (reference, index), relation in product(_unique(scene, [("shape",), ("colour", "shape")]), OPPOSITES):
+        only = _only_one(things, index, relation)
+        if only is not None:
+            text = f"what shape is {relation} the {reference}?"
+            yield Question("relation", text, things[only].shape, level.shapes, (only, index))
 
 
 def _only_one(things: tuple[SceneObject, ...], index: int, relation: str) -> int | None:

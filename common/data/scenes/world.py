@@ -45,7 +45,7 @@ class Scene:
 
 
 def _regular(corners: int, radius: float, start: float, inner: float | None = None) -> tuple[Point, ...]:
-    """A regular polygon, or a star where every second corner lies at `inner`; `start` in turns, clockwise from right."""
+    """A regular polygon, or a star where every second corner lies at `inner`; `start` in turns from the right."""
     radii = [radius] if inner is None else [radius, inner]
     count = corners * len(radii)
     angles = [math.tau * (start + i / count) for i in range(count)]
@@ -151,7 +151,7 @@ def scene_at(level: Level, seed: int, split: str, index: int) -> Scene:
 
 
 def relations(a: SceneObject, b: SceneObject) -> tuple[str, ...]:
-    """How `a` lies to `b`, told only where the boxes are apart on that axis: "left of", "right of", "above", "below"."""
+    """How `a` lies to `b`, "left of", "right of", "above", "below", where their boxes are apart on that axis."""
     return tuple(
         name
         for name, apart in (

@@ -7,8 +7,10 @@ import multiprocessing
 import os
 import random
 import shutil
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -75,11 +77,14 @@ def _annotation(question: Question, image_id: int, question_id: int) -> Json:
     }
 
 
-def describe(level: Level, seed: int, split: str) -> dict[str, Json]:
+def describe(level: Level, seed: int, split: str, progress: bool = False) -> dict[str, Json]:
     """The contents of a split's three JSON files, by the files' first word: "captions", "questions", "annotations"."""
-    images, told, asked, answered = [], [], [], []
+    images: list[Json] = []
+    told: list[Json] = []
+    asked: list[Json] = []
+    answered: list[Json] = []
     balance = Balance(level)
-    for index in range(level.images(split)):
+    for index in tqdm(range(level.images(split)), desc=f"{split} texts", unit="image", disable=not progress):
         scene = scene_at(level, seed, split, index)
         rng = random.Random(f"{seed}/{split}/{index}/text")
         images.append(_image_entry(scene, index))
@@ -97,29 +102,37 @@ def describe(level: Level, seed: int, split: str) -> dict[str, Json]:
     }
 
 
-def _write_all(folder: Path, level: Level, seed: int, progress: bool, workers: int) -> None:
-    jobs = []
-    for split in SPLITS:
-        (folder / "images" / split).mkdir(parents=True)
-        count = level.images(split)
-        chunks = (range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK))
-        jobs += [(folder / "images" / split, level, seed, split, chunk) for chunk in chunks]
-    with tqdm(total=sum(map(level.images, SPLITS)), desc="drawing scenes", unit="image", disable=not progress) as bar:
-        for drawn in _run(jobs, workers):
-            bar.update(drawn)
-    for split in SPLITS:
-        for name, content in describe(level, seed, split).items():
-            (folder / f"{name}_{split}.json").write_text(json.dumps(content, separators=(",", ":")))
-
-
-def _run(jobs: list[tuple[Path, Level, int, str, range]], workers: int) -> Iterator[int]:
-    """Draw all the jobs' pictures, here or in processes of their own."""
+@contextmanager
+def _mapping(workers: int) -> Iterator[Callable[..., Iterable[int]]]:
+    """A `map` over `workers` processes, or in this one."""
     if workers <= 1:
-        yield from (draw_pictures(*job) for job in jobs)
+        yield map
         return
-    # Spawned, not forked: the caller may have threads (PyTorch's), which a fork would leave locked.
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(draw_pictures, *zip(*jobs, strict=True))
+    # Spawned, not forked: the caller may have threads (PyTorch's), which a fork would leave locked. Ctrl-C is the
+    # parent's to answer.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, context, signal.signal, (signal.SIGINT, signal.SIG_IGN))
+    try:
+        yield pool.map
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _write_all(folder: Path, level: Level, seed: int, progress: bool, workers: int) -> None:
+    jobs: list[tuple[Path, Level, int, str, range]] = []
+    for split in SPLITS:
+        pictures, count = folder / "images" / split, level.images(split)
+        pictures.mkdir(parents=True)
+        chunks = (range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK))
+        jobs += [(pictures, level, seed, split, chunk) for chunk in chunks]
+    with _mapping(workers) as run:
+        drawn = run(draw_pictures, *zip(*jobs, strict=True))  # processes draw while the texts are made here
+        for split in SPLITS:
+            for name, content in describe(level, seed, split, progress).items():
+                (folder / f"{name}_{split}.json").write_text(json.dumps(content, separators=(",", ":")))
+        with tqdm(total=sum(map(level.images, SPLITS)), desc="pictures", unit="image", disable=not progress) as bar:
+            for count in drawn:
+                bar.update(count)
 
 
 def _stamp(level: Level, seed: int) -> str:
