@@ -1,0 +1,40 @@
+"""What all tests share: shapes checked at every call, one seed, one thread, no network, no account."""
+
+import os
+
+os.environ.update(OMP_NUM_THREADS="1", WANDB_MODE="disabled", HF_HUB_OFFLINE="1", MPLBACKEND="Agg")
+
+from jaxtyping import install_import_hook
+
+# Before anything of ours is imported; only here, because a check costs some 25 us a call and breaks torch.compile.
+install_import_hook(["common", "captioning", "vqa"], "beartype.beartype")
+
+import random
+import socket
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002  (libraries draw from the global generator)
+    torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection to another machine fails at once, as with the network away."""
+    connect = socket.socket.connect
+
+    def connect_locally(self: socket.socket, address: Any) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in ("127.0.0.1", "::1", "localhost"):
+            raise OSError(f"the tests may not use the network (connecting to {address[0]})")
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", connect_locally)
