@@ -1,0 +1,74 @@
+"""What every caption decoder is to the objectives and the search.
+
+Shapes: B pictures, Q sequences of each (captions, beams or samples), T words, R regions, V words in the vocabulary.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from typing_extensions import Self
+
+from common.attention import Attention, AttentionOutput, VisualFeatures
+
+
+class AttentionFactory(Protocol):
+    """Makes attention for the widths that a decoder has: the decoder's signature names what it needs."""
+
+    def __call__(self, *, query_dim: int, key_dim: int) -> Attention:
+        """Attention of queries [.. query_dim] to keys [.. key_dim]."""
+        ...
+
+
+class DecoderState(Protocol):
+    """What a decoder remembers between two words."""
+
+    def reorder(self, parents: Int[Tensor, "B Q"]) -> Self:
+        """The state whose sequence q continues sequence parents[q] of the same picture."""
+        ...
+
+
+State = TypeVar("State", bound=DecoderState)
+
+
+class Step(NamedTuple, Generic[State]):
+    """One word further."""
+
+    log_probs: Float[Tensor, "B Q V"]
+    state: State
+    attention: AttentionOutput
+
+
+class TeacherForced(NamedTuple):
+    """The decoder's output on given captions. The M valid words stand in the row-major order of `keep`.
+
+    attention_log_prob, entropy: of hard attention's choices; None for other attention.
+    """
+
+    log_probs: Float[Tensor, "M V"]
+    weights: Float[Tensor, "B Q T R"]
+    attention_log_prob: Float[Tensor, "B Q T"] | None = None
+    entropy: Float[Tensor, "B Q T"] | None = None
+
+
+class Decoder(nn.Module, ABC, Generic[State]):
+    """Words from regions, one after the other."""
+
+    attention: Attention
+
+    @abstractmethod
+    def start(self, features: VisualFeatures, sequences: int = 1) -> State:
+        """The state before the first word, for `sequences` sequences of each picture; regions are never copied."""
+
+    @abstractmethod
+    def step(self, tokens: Int[Tensor, "B Q"], state: State) -> Step[State]:
+        """Log-probabilities [B Q V] of the next word after `tokens`."""
+
+    @abstractmethod
+    def forward(
+        self, features: VisualFeatures, tokens: Int[Tensor, "B Q T"], keep: Bool[Tensor, "B Q T"]
+    ) -> TeacherForced:
+        """Log-probabilities [M V] of what follows each valid word of given captions [B Q T]."""

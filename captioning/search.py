@@ -1,0 +1,111 @@
+"""Caption search: beam search over all pictures and all beams at once; a beam of one is greedy search."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from captioning.decoders.base import Decoder, DecoderState
+from common.attention import VisualFeatures
+from common.data.vocabulary import END, PAD, START, UNKNOWN
+
+
+class Hypothesis(NamedTuple):
+    """A caption found: its N word ids without the end, and of each word and the end their log-probability and weights.
+
+    score: the sum of the log-probabilities over the length to the power of the search's `length_power`.
+    """
+
+    tokens: list[int]
+    score: float
+    token_log_probs: Float[Tensor, " N"]
+    weights: Float[Tensor, "N R"]
+
+
+class _Trace(NamedTuple):
+    """One step of all beams: which sequence each continues, with which word, at which log-probability, looking where."""
+
+    parents: Int[Tensor, "B Q"]
+    tokens: Int[Tensor, "B Q"]
+    log_probs: Float[Tensor, "B Q"]
+    weights: Float[Tensor, "B Q R"]
+
+
+@torch.no_grad()
+def beam_search(
+    decoder: Decoder[DecoderState],
+    features: VisualFeatures,
+    beam: int = 5,
+    longest: int = 20,
+    length_power: float = 0.0,
+) -> list[list[Hypothesis]]:
+    """The `beam` best captions of each picture, best first.
+
+    A finished caption keeps its place in the beam; captions compete by the sum of their log-probabilities during the
+    search and by `score` at its end. Captions that have not ended after `longest` words are ended there.
+    Padding, start and unknown word are never written.
+    """
+    state = decoder.start(features, beam)
+    batch = features.keep.shape[0]
+    tokens = torch.full((batch, beam), START, device=features.keep.device)
+    total = torch.full((batch, beam), -torch.inf, device=tokens.device)
+    total[:, 0] = 0  # at the start all beams are one
+    finished = torch.zeros_like(tokens, dtype=torch.bool)
+    traces: list[_Trace] = []
+    for position in range(longest + 1):
+        step = decoder.step(tokens, state)
+        log_probs = _allowed(step.log_probs, finished, last=position == longest)
+        size = log_probs.shape[-1]
+        total, index = (total.unsqueeze(-1) + log_probs).flatten(1).topk(beam)  # [B Q]
+        parents, tokens = index // size, index % size
+        picked = log_probs.flatten(1).gather(1, index)
+        traces.append(_Trace(parents, tokens, picked, step.attention.weights))
+        state = step.state.reorder(parents)
+        finished = tokens == END
+        if finished.all():
+            break
+    return _hypotheses(traces, total, length_power)
+
+
+def _allowed(log_probs: Float[Tensor, "B Q V"], finished: Bool[Tensor, "B Q"], last: bool) -> Float[Tensor, "B Q V"]:
+    """A finished sequence goes on with the end at no cost; the last step takes nothing but the end."""
+    log_probs = log_probs.float().clone()
+    log_probs[..., [PAD, START, UNKNOWN]] = -torch.inf
+    if last:
+        end = log_probs[..., END].clone()
+        log_probs.fill_(-torch.inf)
+        log_probs[..., END] = end
+    log_probs[finished] = -torch.inf
+    log_probs[..., END].masked_fill_(finished, 0.0)
+    return log_probs
+
+
+def _hypotheses(traces: list[_Trace], total: Float[Tensor, "B Q"], length_power: float) -> list[list[Hypothesis]]:
+    """Follow each beam back to the start."""
+    beams = torch.arange(total.shape[1], device=total.device).expand_as(total)
+    steps = []
+    for trace in reversed(traces):
+        parents = trace.parents.gather(1, beams)
+        weights = trace.weights.gather(1, parents.unsqueeze(-1).expand(-1, -1, trace.weights.shape[-1]))
+        steps.append((trace.tokens.gather(1, beams), trace.log_probs.gather(1, beams), weights))
+        beams = parents
+    tokens, log_probs, weights = (torch.stack(parts[::-1], 2).cpu() for parts in zip(*steps, strict=True))
+    lengths = (tokens != END).sum(-1)  # [B Q] without the end
+    scores = total.cpu() / (lengths + 1.0) ** length_power
+    order = scores.sort(-1, descending=True, stable=True).indices
+    return [
+        [
+            Hypothesis(
+                tokens[image, q, : lengths[image, q]].tolist(),
+                scores[image, q].item(),
+                log_probs[image, q, : lengths[image, q] + 1],
+                weights[image, q, : lengths[image, q] + 1],
+            )
+            for q in order[image].tolist()
+            if scores[image, q] > -torch.inf
+        ]
+        for image in range(len(tokens))
+    ]
