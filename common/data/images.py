@@ -107,9 +107,9 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
 
 
 def find_images(pattern: str) -> list[Path]:
-    """The image that `pattern` names, or those in the folder or matching the glob that it is (`**` reaches deeper), sorted.
+    """The image that `pattern` names, or those in the folder or matching the glob that it is, sorted.
 
-    Raises ImageError where there are none.
+    In a glob `**` reaches into folders inside folders. Raises ImageError where there are none.
     """
     path = Path(pattern).expanduser()
     if path.is_file():

@@ -110,7 +110,7 @@ def named_boxes(image: dict[str, Any], where: str) -> tuple[NamedBox, ...]:
 
 
 class ImageFolder:
-    """The folder that the names of images start from. Each folder is listed once: no `stat` for each of 100,000 images."""
+    """The folder that the names of images start from. Listed once: a `stat` for each of 100,000 images is slow."""
 
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
