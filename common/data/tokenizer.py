@@ -25,13 +25,13 @@ _ABBREVIATIONS = (
 )
 _TOKEN = re.compile(
     rf"""
-      https?://\S*\w/? | (?:www\.)?\w+(?:\.\w+)*\.(?:com|net|org|edu)\b(?:/\S*\w)?        # addresses
-    | [\w.+-]+@\w+(?:\.\w+)+
+      https?://\S*\w/? | (?:\w{{1,64}}\.){{1,8}}(?:com|net|org|edu)\b(?:/\S*\w)?              # addresses
+    | [\w.+-]{{1,64}}@\w+(?:\.\w+)+
     | -[lr][rcs]b- | <[!?/]?[a-z][^<>\s]*>                                                # mark-up
     | &(?:amp|lt|gt|quot|apos|nbsp);
     | [<>]?[:;=][-o*']?[()dpo\\{{@|[\]](?![a-z])                                          # faces
     | [@\#][^\W\d]\w*
-    | (?:{_ABBREVIATIONS}|ph\.d)\.(?!\w)                                                   # abbreviations
+    | (?:{_ABBREVIATIONS}|ph\.d)\.(?!\w)                                                # abbreviations
     | [a-z](?:\.[a-z])*\.(?!\w) | [a-z](?:\.[a-z])+(?!\w|\.\w)
     | [-+]?\d*(?:[.:,]\d+)+ | [-+]\d+                                                     # numbers
     | n't(?!\w) | [a-z]+?(?=n't(?!\w))                                                    # contractions
