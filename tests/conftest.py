@@ -7,7 +7,9 @@ os.environ.update(OMP_NUM_THREADS="1", WANDB_MODE="disabled", HF_HUB_OFFLINE="1"
 from jaxtyping import install_import_hook
 
 # Before anything of ours is imported; only here, because a check costs some 25 us a call and breaks torch.compile.
-install_import_hook(["common", "captioning", "vqa"], "beartype.beartype")
+# The "numeric tower": as everywhere in Python, an int may stand where a float is annotated.
+CHECKED = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
+install_import_hook(["common", "captioning", "vqa"], CHECKED)
 
 import random
 import socket

@@ -1,0 +1,166 @@
+"""Checkpoints that carry all they need, and reading them without trusting them."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar, get_type_hints
+
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch import LightningModule
+from torch import nn
+
+from common.errors import CheckpointError, SaccadeError
+
+FORMAT = 1  # of what is written below; to be raised when older readers would go wrong
+
+
+class TaskModule(LightningModule):
+    """A model with its task. Its checkpoints say what they are, and hold the constructor's arguments as plain values.
+
+    A subclass calls `self.save_hyperparameters(logger=False)` in its constructor, whose arguments must be plain values
+    or dataclasses of plain values.
+    """
+
+    task: ClassVar[str]
+    script: ClassVar[str]  # what to use its checkpoints with
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add who wrote it and for what."""
+        checkpoint["saccade"] = {
+            "format": FORMAT,
+            "version": version("saccade"),
+            "task": self.task,
+            "script": self.script,
+        }
+        hyper_parameters = checkpoint.get("hyper_parameters", {})
+        checkpoint["hyper_parameters"] = {name: _plain(value) for name, value in hyper_parameters.items()}
+
+
+M = TypeVar("M", bound=TaskModule)
+
+
+class WholeFileIO(TorchCheckpointIO):
+    """Writes beside the file and then renames, so that a full disk or a kill leaves the earlier checkpoint whole."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any | None = None
+    ) -> None:
+        """Write `checkpoint`.
+
+        Raises:
+            CheckpointError: the file cannot be written.
+        """
+        unfinished = Path(f"{path}.unfinished")
+        try:
+            unfinished.parent.mkdir(parents=True, exist_ok=True)
+            with unfinished.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(path)
+        except OSError as error:
+            unfinished.unlink(missing_ok=True)
+            reason = error.strerror or error
+            raise CheckpointError(f"{path} could not be written ({reason}); what was there before is whole") from error
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """What a checkpoint holds, on the CPU. Nothing in it is executed.
+
+    Raises:
+        CheckpointError: there is no such file, it is cut short, no checkpoint of Saccade, or it holds code.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"there is no checkpoint {path}")
+    if not zipfile.is_zipfile(path):
+        with path.open("rb") as file:
+            begun = file.read(4) == b"PK\x03\x04"
+        raise CheckpointError(f"{path} is cut short: copy it again" if begun else f"{path} is not a checkpoint")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(f"{path} is refused: it holds more than tensors and plain values") from error
+    except (RuntimeError, OSError, EOFError, KeyError, ValueError) as error:
+        raise CheckpointError(f"{path} is damaged: copy it again") from error
+    if not (isinstance(content, dict) and isinstance(content.get("saccade"), dict) and "state_dict" in content):
+        raise CheckpointError(f"{path} is not a checkpoint of Saccade")
+    return content
+
+
+def check_task(path: str | Path, content: Mapping[str, Any], expected: type[TaskModule]) -> None:
+    """See that a checkpoint is of a format we know and of the expected task.
+
+    Raises:
+        CheckpointError: it is not.
+    """
+    origin = content["saccade"]
+    if origin.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path} was written by Saccade {origin.get('version')}, whose format {version('saccade')} cannot read: "
+            f"use that version, or train again"
+        )
+    if origin.get("task") != expected.task:
+        raise CheckpointError(
+            f"{path} is a checkpoint for {origin.get('task')}, not for {expected.task}: use {origin.get('script')}"
+        )
+
+
+def load_module(path: str | Path, expected: type[M]) -> M:
+    """The model of a checkpoint, on the CPU, in evaluation mode. Pretrained weights are not read a second time.
+
+    Raises:
+        CheckpointError: the file cannot be used, is of another task, or does not fit this version of `expected`.
+    """
+    content = read_checkpoint(path)
+    check_task(path, content, expected)
+    try:
+        module = expected(**_settings(content.get("hyper_parameters", {}), expected))
+    except (
+        SaccadeError,
+        TypeError,
+    ) as error:  # TypeError: settings that this version does not have, or has in addition
+        raise CheckpointError(f"{path} does not fit{_other_version(content)}: {error}") from error
+    misfit = _first_misfit(module, content["state_dict"])
+    if misfit is not None:
+        raise CheckpointError(f"{path} does not fit{_other_version(content)}: {misfit}")
+    module.load_state_dict(content["state_dict"])
+    return module.eval()
+
+
+def _settings(hyper_parameters: Mapping[str, Any], expected: type[TaskModule]) -> dict[str, Any]:
+    """The constructor's arguments, its dataclasses made again."""
+    hints = get_type_hints(expected.__init__)
+    settings = {
+        name: hints[name](**value) if is_dataclass(hints.get(name)) else value
+        for name, value in hyper_parameters.items()
+    }
+    return settings | {"encoder_weights": None} if "encoder_weights" in settings else settings
+
+
+def _first_misfit(module: nn.Module, weights: Mapping[str, torch.Tensor]) -> str | None:
+    """What is wrong with the first entry of `weights` that `module` cannot take, None where all fit."""
+    own = module.state_dict()
+    for name, value in own.items():
+        if name not in weights:
+            return f"it lacks {name!r}"
+        if weights[name].shape != value.shape:
+            return f"{name!r} is {tuple(weights[name].shape)} in the file and {tuple(value.shape)} in the model"
+    extra = next((name for name in weights if name not in own), None)
+    return None if extra is None else f"it has {extra!r}, which the model has not"
+
+
+def _other_version(content: Mapping[str, Any]) -> str:
+    writer = content["saccade"].get("version")
+    return "" if writer == version("saccade") else f" (written by Saccade {writer}, this is {version('saccade')})"
+
+
+def _plain(value: Any) -> Any:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value

@@ -1,0 +1,167 @@
+"""Parts of a model named by plain values: a checkpoint holds its own recipe, and a config file can swap a part."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from types import ModuleType, NoneType, UnionType
+from typing import Any, Literal, TypedDict, TypeVar, Union, get_args, get_origin, get_type_hints, is_typeddict
+
+from common.errors import ConfigError, nearest
+
+PACKAGES = ("common", "captioning", "vqa")  # what a recipe may import; other modules must be there already
+T = TypeVar("T")
+
+
+class _Named(TypedDict):
+    class_path: str
+
+
+class Part(_Named, total=False):
+    """The recipe of one part: the dotted name of its class and what its constructor is given."""
+
+    init_args: dict[str, Any]
+
+
+class _Misfit(Exception):
+    """A value that is not of the annotated type."""
+
+
+def build(part: Part, base: type[T], **given: Any) -> T:
+    """The object that a recipe describes.
+
+    Parts within `init_args` are built too, each bounded by the annotation of its parameter.
+
+    Args:
+        part: the recipe; it may come from a stranger's checkpoint, so nothing is called before it is found to be a
+            subclass of `base`, and nothing outside Saccade is imported.
+        base: what the part must be.
+        given: values that the model works out, such as `image_dim=512`: each part gets those that its constructor
+            names, and no recipe may set them.
+
+    Raises:
+        ConfigError: the recipe names an unknown class or key, lacks a key, or has a value of the wrong type.
+    """
+    path, settings = _read(part)
+    kind = _find(path, base)
+    parameters = {
+        name: parameter
+        for name, parameter in inspect.signature(kind).parameters.items()
+        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    }
+    for key in settings:
+        if key not in parameters:
+            raise ConfigError(f"{path} has no setting {key!r}{nearest(key, parameters.keys() - given.keys())}")
+        if key in given:
+            raise ConfigError(f"{path}: {key!r} is worked out by the model ({given[key]!r} here); remove it")
+    hints = get_type_hints(kind.__init__)
+    values: dict[str, Any] = {name: value for name, value in given.items() if name in parameters}
+    for key, value in settings.items():
+        try:
+            values[key] = _conform(value, hints.get(key, Any), given)
+        except _Misfit:
+            raise ConfigError(f"{path}: {key!r} must be {_describe(hints[key])}, not {value!r}") from None
+    missing = [name for name, found in parameters.items() if found.default is found.empty and name not in values]
+    if missing:
+        raise ConfigError(f"{path} needs {', '.join(map(repr, missing))} among its init_args")
+    try:
+        return kind(**values)
+    except ValueError as error:  # our constructors refuse values so
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _read(part: Any) -> tuple[str, Mapping[str, Any]]:
+    """The class path and the settings of a recipe."""
+    if not isinstance(part, Mapping) or not isinstance(part.get("class_path"), str):
+        raise ConfigError(f"a part is written as {{class_path: ..., init_args: {{...}}}}, not {part!r}")
+    for key in part.keys() - {"class_path", "init_args"}:
+        raise ConfigError(f"{part['class_path']}: unknown key {key!r}{nearest(str(key), ('class_path', 'init_args'))}")
+    settings = part.get("init_args") or {}
+    if not isinstance(settings, Mapping):
+        raise ConfigError(f"{part['class_path']}: init_args must be a mapping, not {settings!r}")
+    return part["class_path"], settings
+
+
+def _find(path: str, base: type[T]) -> type[T]:
+    """The class at a dotted path, which must be a subclass of `base`."""
+    module_name, _, name = path.rpartition(".")
+    module = _module(module_name, path)
+    found = getattr(module, name, None)
+    if not (isinstance(found, type) and issubclass(found, base)):
+        fitting = [key for key, value in vars(module).items() if isinstance(value, type) and issubclass(value, base)]
+        what = "there is none" if found is None else "it is none"
+        hint = nearest(name, fitting) if fitting else ""
+        raise ConfigError(f"class_path {path!r} must name a kind of {base.__name__}, but {what}{hint}")
+    return found
+
+
+def _module(name: str, path: str) -> ModuleType:
+    """A module of ours, imported where need be, or one that the program has imported already."""
+    if name in sys.modules:
+        return sys.modules[name]
+    if name.split(".")[0] not in PACKAGES:
+        raise ConfigError(f"class_path {path!r} is neither in {', '.join(PACKAGES)} nor in a module imported before")
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise  # the module is there but needs another that is not
+        ours = [known for known in sys.modules if known.split(".")[0] in PACKAGES]
+        raise ConfigError(f"class_path {path!r}: there is no module {name!r}{nearest(name, ours)}") from None
+
+
+def _conform(value: Any, kind: Any, given: Mapping[str, Any]) -> Any:
+    """`value` as the annotation `kind` wants it: recipes built, YAML's lists made tuples.
+
+    Raises:
+        _Misfit: it is of another type. Annotations beyond those of YAML's values and classes are taken on trust.
+    """
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return _conform_to_any_of(value, arguments, given)
+    if origin is Literal:
+        return _require(value in arguments, value)
+    if origin is list and isinstance(value, list):
+        return [_conform(item, arguments[0], given) for item in value]
+    if origin is tuple and isinstance(value, (list, tuple)):
+        items = [arguments[0]] * len(value) if arguments[1:] == (...,) else arguments
+        _require(len(items) == len(value), value)
+        return tuple(_conform(item, each, given) for item, each in zip(value, items, strict=True))
+    kind = origin or kind
+    if not isinstance(kind, type):
+        return value
+    if is_typeddict(kind):
+        return _require(isinstance(value, Mapping), value)
+    if isinstance(value, Mapping) and "class_path" in value and not issubclass(kind, Mapping):
+        return build(value, kind, **given)  # type: ignore[arg-type]
+    if isinstance(value, bool):
+        return _require(kind in (bool, object), value)
+    return _require(isinstance(value, (int, float) if kind is float else kind), value)
+
+
+def _conform_to_any_of(value: Any, kinds: tuple[Any, ...], given: Mapping[str, Any]) -> Any:
+    for kind in kinds:
+        try:
+            return _conform(value, kind, given)
+        except _Misfit:
+            continue
+    raise _Misfit
+
+
+def _require(fits: bool, value: Any) -> Any:
+    if not fits:
+        raise _Misfit
+    return value
+
+
+def _describe(kind: Any) -> str:
+    """An annotation as a reader would write it: `int or None`, `one of 'a', 'b'`."""
+    if get_origin(kind) in (Union, UnionType):
+        return " or ".join(_describe(each) for each in get_args(kind))
+    if get_origin(kind) is Literal:
+        return f"one of {', '.join(map(repr, get_args(kind)))}"
+    if kind is NoneType:
+        return "None"
+    return str(kind) if get_args(kind) else getattr(kind, "__name__", str(kind))
