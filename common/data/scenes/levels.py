@@ -31,6 +31,7 @@ QUESTION_TYPES = (
     "position",
     "comparison",
     "relation",
+    "neighbour",
 )
 ATTRIBUTES = ("size", "texture", "colour", "shape")  # in the order in which a phrase names them
 

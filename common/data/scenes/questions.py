@@ -14,7 +14,7 @@ from itertools import permutations, product
 
 from common.data.scenes.levels import SIZES, Level
 from common.data.scenes.phrases import phrase, plural, with_article
-from common.data.scenes.world import Scene, SceneObject, halves, relations
+from common.data.scenes.world import Scene, SceneObject, halves, leans, relations
 
 YES_NO = ("yes", "no")
 COUNTS = ("0", "1", "2", "3")
@@ -128,18 +128,22 @@ def _relation(scene: Scene, level: Level) -> Iterator[Question]:
         for found in relations(things[i], things[j]):
             yield Question("relation", f"is the {a} {found} the {b}?", "yes", YES_NO, (i, j))
             yield Question("relation", f"is the {a} {OPPOSITES[found]} the {b}?", "no", YES_NO, (i, j))
-    for (reference, index), relation in product(_unique(scene, [("shape",), ("colour", "shape")]), OPPOSITES):
+
+
+def _neighbour(scene: Scene, level: Level) -> Iterator[Question]:
+    things = scene.objects
+    for (reference, index), relation in product(_unique(scene, [("colour",), ("colour", "shape")]), OPPOSITES):
         only = _only_one(things, index, relation)
         if only is not None:
             text = f"what shape is {relation} the {reference}?"
-            yield Question("relation", text, things[only].shape, level.shapes, (only, index))
+            yield Question("neighbour", text, things[only].shape, level.shapes, (only, index))
 
 
 def _only_one(things: tuple[SceneObject, ...], index: int, relation: str) -> int | None:
-    """The one object in this relation to object `index`, where every other object is clearly on the opposite side."""
+    """The one object in this relation to object `index`, where the middle of every other lies on the opposite side."""
     others = [i for i in range(len(things)) if i != index]
     there = [i for i in others if relation in relations(things[i], things[index])]
-    opposite = [i for i in others if OPPOSITES[relation] in relations(things[i], things[index])]
+    opposite = [i for i in others if leans(things[i], OPPOSITES[relation], things[index])]
     return there[0] if len(there) == 1 and len(there) + len(opposite) == len(others) else None
 
 
@@ -153,6 +157,7 @@ _ASK: dict[str, Callable[[Scene, Level], Iterator[Question]]] = {
     "position": _position,
     "comparison": _comparison,
     "relation": _relation,
+    "neighbour": _neighbour,
 }
 
 

@@ -13,7 +13,8 @@ Point = tuple[float, float]
 Box = tuple[float, float, float, float]
 
 ATTEMPTS = 200  # at placing the objects before a level is called too crowded
-THEMES = (("shape", 0.3), ("colour", 0.3))  # how often the objects share an attribute, so that there is much to count
+THEMES = (("shape", 0.25), ("colour", 0.25))  # how often the objects share an attribute, so that there is much to count
+JOINING = 0.85  # how likely each object is to join in the theme
 
 
 @dataclass(frozen=True)
@@ -118,14 +119,15 @@ def _place(
 
 
 def _attributes(level: Level, rng: random.Random) -> list[dict[str, str]]:
-    """The objects' attributes; in a scene with a theme all the objects share their shape or their colour."""
+    """The objects' attributes; in a scene with a theme most of them share their shape or their colour."""
     names = ("size", "texture", "colour", "shape")
     count = rng.randint(*level.objects)
     objects = [{name: rng.choice(level.values(name)) for name in names} for _ in range(count)]
     chance = rng.random()
     for theme, share in THEMES:
         if 0 <= chance < share:
-            objects = [{**attributes, theme: objects[0][theme]} for attributes in objects]
+            shared = {theme: rng.choice(level.values(theme))}
+            objects = [{**attributes, **shared} if rng.random() < JOINING else attributes for attributes in objects]
         chance -= share
     return objects
 
@@ -162,6 +164,14 @@ def relations(a: SceneObject, b: SceneObject) -> tuple[str, ...]:
         )
         if apart
     )
+
+
+def leans(a: SceneObject, relation: str, b: SceneObject) -> bool:
+    """Whether the middle of `a` is this way from the middle of `b`, by a quarter of b's extent or more."""
+    axis = 0 if relation in ("left of", "right of") else 1
+    extent = b.box[axis + 2] - b.box[axis]
+    offset = a.centre[axis] - b.centre[axis]
+    return (offset if relation in ("right of", "below") else -offset) >= extent / 4
 
 
 def halves(a: SceneObject, image_size: tuple[int, int]) -> tuple[str, ...]:
