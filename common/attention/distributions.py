@@ -51,17 +51,18 @@ class Softmax(Distribution):
 
 
 class Sparsemax(Distribution):
-    """The Euclidean projection onto the simplex: sums to one, exactly zero for low logits (Martins & Astudillo 2016)."""
+    """Projection onto the simplex: sums to one, exactly zero for low logits (Martins & Astudillo 2016)."""
 
     def weigh(self, logits: Float[Tensor, "*B N"]) -> Float[Tensor, "*B N"]:
         """max(e - tau, 0), tau such that the sum is one (their algorithm 1)."""
-        top = logits.sort(-1, descending=True).values
+        shifted = logits - logits.max(-1, keepdim=True).values
+        # -2 is below every threshold (tau >= -1), and is a number where -inf is none
+        top = shifted.sort(-1, descending=True).values.clamp(min=-2)
         rank = torch.arange(1, logits.shape[-1] + 1, device=logits.device, dtype=logits.dtype)
-        finite = top.masked_fill(top.isinf(), torch.finfo(top.dtype).min / 2 / logits.shape[-1])
-        total = finite.cumsum(-1)
-        size = (1 + rank * finite > total).sum(-1, keepdim=True)  # of the support, [*B 1]
+        total = top.cumsum(-1)
+        size = (1 + rank * top > total).sum(-1, keepdim=True)  # of the support, [*B 1]
         threshold = (total.gather(-1, size - 1) - 1) / size
-        return (logits - threshold).clamp(min=0)
+        return (shifted - threshold).clamp(min=0)
 
 
 class Entmax15(Distribution):
@@ -70,15 +71,15 @@ class Entmax15(Distribution):
     def weigh(self, logits: Float[Tensor, "*B N"]) -> Float[Tensor, "*B N"]:
         """max(e / 2 - tau, 0)^2, tau such that the sum is one."""
         half = (logits - logits.max(-1, keepdim=True).values) / 2
-        top = half.sort(-1, descending=True).values
-        # -1e4 is below every threshold (tau >= -1) and keeps the squares exact enough to compare
-        finite = top.clamp(min=-1e4)
+        # -2 is below every threshold (tau >= -1), and is a number where -inf is none
+        top = half.sort(-1, descending=True).values.clamp(min=-2)
         rank = torch.arange(1, logits.shape[-1] + 1, device=logits.device, dtype=logits.dtype)
-        mean = finite.cumsum(-1) / rank
-        spread = rank * (finite.square().cumsum(-1) / rank - mean.square())
-        thresholds = mean - ((1 - spread) / rank).clamp(min=0).sqrt()
-        size = (thresholds <= finite).sum(-1, keepdim=True)
-        return (half - thresholds.gather(-1, size - 1)).clamp(min=0).square()
+        mean = top.cumsum(-1) / rank
+        slack = ((1 - top.square().cumsum(-1)) / rank + mean.square()).clamp(min=0)
+        last = (mean - slack.sqrt() <= top).sum(-1, keepdim=True) - 1  # of the support, [*B 1]
+        # Gathered before the root, whose gradient is NaN where the slack is zero, as it can be outside the support.
+        threshold = mean.gather(-1, last) - slack.gather(-1, last).sqrt()
+        return (half - threshold).clamp(min=0).square()
 
 
 class Sigmoid(Distribution):

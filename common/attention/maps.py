@@ -1,4 +1,4 @@
-"""Where attention can lie (a grid, boxes, words) and `AttentionMap`, what every model hands back for people to look at."""
+"""Where attention can lie (grid, boxes, words) and `AttentionMap`, what every model hands back for people to look at."""
 
 from __future__ import annotations
 
@@ -89,5 +89,6 @@ class AttentionMap:
             raise ValueError(
                 f"{len(self.axes)} axis names {self.axes} for weights of shape {tuple(self.weights.shape)}"
             )
-        if self.query_labels and len(self.query_labels) != self.weights.shape[-2]:
-            raise ValueError(f"{len(self.query_labels)} query labels for {self.weights.shape[-2]} queries")
+        queries = self.weights.shape[-2] if self.weights.ndim > 1 else 0
+        if self.query_labels and len(self.query_labels) != queries:
+            raise ValueError(f"{len(self.query_labels)} query labels for {queries} queries")

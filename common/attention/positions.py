@@ -105,7 +105,7 @@ class Hard(Position):
         distribution: Distribution,
         drawn: Bool[Tensor, "B 1"] | None,
     ) -> AttentionOutput:
-        """Context [B Q D], weights [B Q N], log_prob [B Q], entropy [B Q]; a row with nothing valid has zero context."""
+        """Context [B Q D], weights [B Q N], log_prob and entropy [B Q]; all zero where nothing is valid."""
         weights = distribution(logits, keep.unsqueeze(1))
         choice = self._choose(weights.detach())  # [B Q]
         chosen = torch.zeros_like(weights).scatter_(-1, choice.unsqueeze(-1), 1.0) * keep.unsqueeze(1)

@@ -16,7 +16,12 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 Activation = Literal["tanh", "relu", "sigmoid", "identity"]
-_ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid, "identity": lambda x: x}
+_ACTIVATIONS: dict[Activation, type[nn.Module]] = {
+    "tanh": nn.Tanh,
+    "relu": nn.ReLU,
+    "sigmoid": nn.Sigmoid,
+    "identity": nn.Identity,
+}
 
 
 class Score(nn.Module, ABC):
@@ -76,7 +81,7 @@ class ActivatedGeneralScore(GeneralScore):
     def __init__(self, query_dim: int, key_dim: int, activation: Activation = "tanh") -> None:
         super().__init__(query_dim, key_dim)
         self.offset = nn.Parameter(torch.zeros(()))
-        self.activation = _ACTIVATIONS[activation]
+        self.activation = _ACTIVATIONS[activation]()
 
     def forward(self, query: Float[Tensor, "B Q D"], projected: Float[Tensor, "B N K"]) -> Float[Tensor, "B Q N"]:
         """Logits [B Q N]."""
@@ -89,7 +94,7 @@ class _AdditiveLogits(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, query: Tensor, keys: Tensor, vector: Tensor) -> Tensor:
         """query [B Q E], keys [B N E], vector [E] -> [B Q N]."""
-        hidden = (query.unsqueeze(2) + keys.unsqueeze(1)).tanh_()  # [B Q N E]
+        hidden = (query.unsqueeze(2) + keys.unsqueeze(1)).contiguous().tanh_()  # [B Q N E]
         ctx.save_for_backward(hidden, vector)
         return hidden @ vector
 
@@ -159,7 +164,7 @@ class DeepScore(Score):
         self.map_key = nn.Linear(key_dim, hidden_dim)
         self.layers = nn.ModuleList(nn.Linear(hidden_dim, hidden_dim) for _ in range(layers))
         self.score = nn.Linear(hidden_dim, 1)
-        self.activation = _ACTIVATIONS[activation]
+        self.activation = _ACTIVATIONS[activation]()
 
     def project(self, keys: Float[Tensor, "B N K"]) -> Float[Tensor, "B N E"]:
         """W_0 k + b_1."""
@@ -173,6 +178,11 @@ class DeepScore(Score):
         return self.score(hidden).squeeze(-1)
 
 
+def _unit(vectors: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
+    """Vectors of length one; zero stays zero, in float16 too, where the customary 1e-12 is no number."""
+    return nn.functional.normalize(vectors, dim=-1, eps=max(1e-12, torch.finfo(vectors.dtype).tiny))
+
+
 class CosineScore(Score):
     """beta cos(q, k), beta > 0 learned (content addressing of the Neural Turing Machine, Graves et al. 2014)."""
 
@@ -183,11 +193,11 @@ class CosineScore(Score):
 
     def project(self, keys: Float[Tensor, "B N D"]) -> Float[Tensor, "B N D"]:
         """Keys of length one; a zero key stays zero."""
-        return nn.functional.normalize(keys, dim=-1)
+        return _unit(keys)
 
     def forward(self, query: Float[Tensor, "B Q D"], projected: Float[Tensor, "B N D"]) -> Float[Tensor, "B Q N"]:
         """Logits [B Q N]."""
-        return self.log_sharpness.exp() * (nn.functional.normalize(query, dim=-1) @ projected.transpose(1, 2))
+        return self.log_sharpness.exp() * (_unit(query) @ projected.transpose(1, 2))
 
 
 class LocationScore(Score):
@@ -217,7 +227,7 @@ class FeatureScore(Score):
         super().__init__()
         self.map_key = nn.Linear(key_dim, hidden_dim)
         self.score = nn.Linear(hidden_dim, 1, bias=False)
-        self.activation = _ACTIVATIONS[activation]
+        self.activation = _ACTIVATIONS[activation]()
 
     def project(self, keys: Float[Tensor, "B N K"]) -> Float[Tensor, "B N 1"]:
         """The whole score, since it needs no query."""
