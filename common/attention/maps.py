@@ -1,4 +1,4 @@
-"""Where attention can lie (grid, boxes, words) and `AttentionMap`, what every model hands back for people to look at."""
+"""Where attention can lie (grid, boxes, words), and `AttentionMap`, what every model hands back to be looked at."""
 
 from __future__ import annotations
 
