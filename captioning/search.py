@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -11,6 +12,27 @@ from torch import Tensor
 from captioning.decoders.base import Decoder, DecoderState
 from common.attention import VisualFeatures
 from common.data.vocabulary import END, PAD, START, UNKNOWN
+from common.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Search:
+    """How captions are searched for.
+
+    beam: how many captions of each picture are followed at once; 1 is greedy search.
+    longest: captions end after so many words at the latest.
+    length_power: captions are ranked by their log-probability over their length to this power; 0 takes the plain sum,
+        which favours short captions, 1 the mean.
+    """
+
+    beam: int = 3
+    longest: int = 20
+    length_power: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("beam", "longest"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"search.{name} must be at least 1, not {getattr(self, name)}")
 
 
 class Hypothesis(NamedTuple):
@@ -38,16 +60,15 @@ class _Trace(NamedTuple):
 def beam_search(
     decoder: Decoder[DecoderState],
     features: VisualFeatures,
-    beam: int = 5,
-    longest: int = 20,
-    length_power: float = 0.0,
+    search: Search,
 ) -> list[list[Hypothesis]]:
-    """The `beam` best captions of each picture, best first.
+    """The `search.beam` best captions of each picture, best first.
 
     A finished caption keeps its place in the beam; captions compete by the sum of their log-probabilities during the
-    search and by `score` at its end. Captions that have not ended after `longest` words are ended there.
+    search and by `score` at its end. Captions that have not ended after `search.longest` words are ended there.
     Padding, start and unknown word are never written.
     """
+    beam = search.beam
     state = decoder.start(features, beam)
     batch = features.keep.shape[0]
     tokens = torch.full((batch, beam), START, device=features.keep.device)
@@ -55,9 +76,9 @@ def beam_search(
     total[:, 0] = 0  # at the start all beams are one
     finished = torch.zeros_like(tokens, dtype=torch.bool)
     traces: list[_Trace] = []
-    for position in range(longest + 1):
+    for position in range(search.longest + 1):
         step = decoder.step(tokens, state)
-        log_probs = _allowed(step.log_probs, finished, last=position == longest)
+        log_probs = _allowed(step.log_probs, finished, last=position == search.longest)
         size = log_probs.shape[-1]
         total, index = (total.unsqueeze(-1) + log_probs).flatten(1).topk(beam)  # [B Q]
         parents, tokens = index // size, index % size
@@ -67,7 +88,7 @@ def beam_search(
         finished = tokens == END
         if finished.all():
             break
-    return _hypotheses(traces, total, length_power)
+    return _hypotheses(traces, total, search.length_power)
 
 
 def _allowed(log_probs: Float[Tensor, "B Q V"], finished: Bool[Tensor, "B Q"], last: bool) -> Float[Tensor, "B Q V"]:

@@ -1,0 +1,147 @@
+"""The captioner as a Lightning module: the one place where its parts are put together."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+
+from captioning.data import CaptionBatch
+from captioning.decoders import Decoder
+from captioning.metrics import bleu, cider_d
+from captioning.objectives import Objective
+from captioning.search import Hypothesis, Search, beam_search
+from common.attention import Attention, AttentionMap, VisualFeatures
+from common.data.batches import ImageBatch
+from common.data.records import Prediction
+from common.data.tokenizer import tokenize
+from common.data.vocabulary import Vocabulary
+from common.encoders import VisualEncoder
+from common.training.checkpoints import TaskModule
+from common.training.optimisation import Optimisation, configure
+from common.training.parts import Part, build
+
+GREEDY = 1
+
+
+class CaptioningModule(TaskModule):
+    """Pictures to captions.
+
+    Args:
+        encoder: a `VisualEncoder`.
+        decoder: a `captioning.decoders.Decoder`.
+        attention: the decoder's `Attention`.
+        objectives: the `captioning.objectives.Objective`s whose terms are added up.
+        vocabulary: the words by id, as `Vocabulary.words`.
+        encoder_weights: "hub", the path of a local file, or None for random weights.
+        search: how captions are searched for at test time; validation searches greedily.
+    """
+
+    task = "captioning"
+    script = "scripts/caption.py"
+
+    def __init__(
+        self,
+        encoder: Part,
+        decoder: Part,
+        attention: Part,
+        objectives: list[Part],
+        vocabulary: list[str],
+        encoder_weights: str | None = None,
+        optimisation: Optimisation = Optimisation(),
+        search: Search = Search(),
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(logger=False)
+        self.words = Vocabulary(vocabulary)
+        self.encoder = build(encoder, VisualEncoder, weights=encoder_weights)
+        self.decoder: Decoder[Any] = build(
+            decoder,
+            Decoder,
+            vocabulary_size=len(self.words),
+            region_dim=self.encoder.dim,
+            attention=partial(build, attention, Attention),
+        )
+        self.objectives = nn.ModuleList(build(objective, Objective) for objective in objectives)
+        self.optimisation = optimisation
+        self.search = search
+        self._written: dict[int | str, list[str]] = {}
+        self._references: dict[int | str, list[list[str]]] = {}
+
+    def setup(self, stage: str) -> None:
+        """Tell the data module how this model wants its pictures and words."""
+        self.encoder.to(self.trainer.strategy.root_device)
+        self.trainer.datamodule.attach(self.encoder, self.words.words)  # type: ignore[attr-defined]
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """See `Optimisation`."""
+        return configure(self, self.optimisation, self.encoder)
+
+    def features(self, visual: ImageBatch | VisualFeatures) -> VisualFeatures:
+        """Features [B R D] of pictures; those from a cache are there already."""
+        return visual if isinstance(visual, VisualFeatures) else self.encoder(visual)
+
+    def forward(self, batch: CaptionBatch) -> dict[str, Tensor]:
+        """The objectives' terms, scalars by name, on the captions [B Q T] of a batch."""
+        features = self.features(batch.visual)
+        targets, keep = batch.tokens[..., 1:], batch.keep[..., 1:]
+        output = self.decoder(features, batch.tokens[..., :-1], keep)
+        terms: dict[str, Tensor] = {}
+        for objective in self.objectives:
+            terms |= objective(output, targets, keep, features.keep)
+        return terms
+
+    def training_step(self, batch: CaptionBatch, batch_index: int) -> Tensor:
+        """The scalar loss."""
+        terms = self(batch)
+        loss = torch.stack(list(terms.values())).sum()
+        size = len(batch.records)
+        self.log_dict({f"train/{name}": term.detach() for name, term in terms.items()}, batch_size=size)
+        self.log("train/loss", loss.detach(), batch_size=size)
+        return loss
+
+    def validation_step(self, batch: CaptionBatch, batch_index: int) -> None:
+        """Losses on the given captions, and captions of the model's own."""
+        self.log_dict({f"val/{name}": term for name, term in self(batch).items()}, batch_size=len(batch.records))
+        found = beam_search(self.decoder, self.features(batch.visual), Search(GREEDY, self.search.longest))
+        for record, hypotheses in zip(batch.records, found, strict=True):
+            self._written[record.image_id] = self.words.decode(hypotheses[0].tokens)
+            if record.image_id not in self._references:
+                self._references[record.image_id] = [tokenize(caption) for caption in record.captions]
+
+    def on_validation_epoch_end(self) -> None:
+        """CIDEr-D and BLEU-4 of the greedy captions, times 100."""
+        if not self._written:
+            return
+        references = [self._references[image_id] for image_id in self._written]
+        written = list(self._written.values())
+        self.log("val/CIDEr-D", 100 * cider_d(written, references), prog_bar=True)
+        self.log("val/BLEU-4", 100 * bleu(written, references)[3])
+        self._written.clear()
+
+    def caption(self, visual: ImageBatch | VisualFeatures, search: Search | None = None) -> list[Prediction]:
+        """Captions of pictures, with where the decoder looked before each word."""
+        features = self.features(visual)
+        found = beam_search(self.decoder, features, search or self.search)
+        return [self._prediction(hypotheses, features, index) for index, hypotheses in enumerate(found)]
+
+    def _prediction(self, hypotheses: list[Hypothesis], features: VisualFeatures, index: int) -> Prediction:
+        best = hypotheses[0]
+        words = tuple(self.words.decode(best.tokens))
+        attention = AttentionMap(
+            best.weights[: len(words)].float(),
+            ("word", "region"),
+            features.layout.to("cpu").select(index),
+            self.decoder.attention.kind,
+            words,
+        )
+        return Prediction(
+            " ".join(words),
+            best.score,
+            tuple((" ".join(self.words.decode(other.tokens)), other.score) for other in hypotheses[1:]),
+            tuple(best.token_log_probs.tolist()),
+            {"caption": attention},
+        )

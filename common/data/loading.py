@@ -1,0 +1,86 @@
+"""From records to what an image encoder takes: decoded pictures, or features that were computed before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from common.attention.visual import VisualFeatures
+from common.data.batches import ImageBatch
+from common.data.images import Preprocessing, load_image
+from common.data.records import CaptionRecord, NamedBox, VQARecord
+from common.errors import DataError
+
+Record = CaptionRecord | VQARecord
+
+
+class VisualLoader(Protocol):
+    """Makes the visual part of a batch, one entry per record."""
+
+    def __call__(self, records: Sequence[Record]) -> ImageBatch | VisualFeatures:
+        """Pictures [B 3 H W] or features [B R D]."""
+        ...
+
+
+class ImageLoader:
+    """Decodes pictures.
+
+    `in_memory` keeps each decoded picture: right for data sets of small pictures, where decoding costs as much as the
+    network. `with_boxes` adds the records' boxes.
+    """
+
+    def __init__(self, preprocessing: Preprocessing, with_boxes: bool = False, in_memory: bool = False) -> None:
+        self.preprocessing = preprocessing
+        self.with_boxes = with_boxes
+        self._decoded: dict[Path, tuple[Tensor, Tensor]] | None = {} if in_memory else None
+
+    def __call__(self, records: Sequence[Record]) -> ImageBatch:
+        """Pictures [B 3 H W] with their views [B 4], and boxes [B R 4] where wanted."""
+        pixels, views = zip(*(self._load(record.image) for record in records), strict=True)
+        boxes, box_keep = collate_boxes(records) if self.with_boxes else (None, None)
+        return ImageBatch(torch.stack(pixels), torch.stack(views), boxes, box_keep)
+
+    def _load(self, path: Path) -> tuple[Tensor, Tensor]:
+        if self._decoded is None:
+            return self.preprocessing.prepare(load_image(path))
+        if path not in self._decoded:
+            self._decoded[path] = self.preprocessing.prepare(load_image(path))
+        return self._decoded[path]
+
+
+def collate_boxes(records: Sequence[Record]) -> tuple[Float[Tensor, "B R 4"], Bool[Tensor, "B R"]]:
+    """The boxes of each record, filled up with empty ones, and which are valid.
+
+    Raises:
+        DataError: a record has no boxes.
+    """
+    for record in records:
+        if not record.boxes:
+            raise DataError(f"{record.image}: no boxes are known for this picture; give some, or use a grid encoder")
+    most = max(len(record.boxes) for record in records)
+    boxes, keep = torch.zeros(len(records), most, 4), torch.zeros(len(records), most, dtype=torch.bool)
+    for row, record in enumerate(records):
+        boxes[row, : len(record.boxes)] = torch.tensor([box.corners for box in record.boxes])
+        keep[row, : len(record.boxes)] = True
+    return boxes, keep
+
+
+def whole_picture(name: str = "picture") -> tuple[NamedBox, ...]:
+    """One box around everything, for pictures whose boxes nobody knows."""
+    return (NamedBox((0.0, 0.0, 1.0, 1.0), name),)
+
+
+def pad_tokens(texts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Word ids [N T] of texts of different lengths, filled up with 0, and which are valid [N T]."""
+    longest = max(map(len, texts))
+    tokens = torch.zeros(len(texts), longest, dtype=torch.long)
+    keep = torch.zeros(len(texts), longest, dtype=torch.bool)
+    for row, text in enumerate(texts):
+        tokens[row, : len(text)] = torch.tensor(text, dtype=torch.long)
+        keep[row, : len(text)] = True
+    return tokens, keep

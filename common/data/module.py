@@ -1,0 +1,167 @@
+"""What the data modules of both tasks share: sources by split, picture loading, the feature cache, loaders."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+import lightning
+import torch
+from torch.utils.data import DataLoader
+
+from common.attention.visual import VisualFeatures
+from common.data.batches import ImageBatch
+from common.data.features import FeatureCache
+from common.data.images import Preprocessing
+from common.data.loading import ImageLoader, Record, VisualLoader
+from common.errors import ConfigError
+
+
+class Source(Protocol):
+    """A dataset reader."""
+
+    def read(self) -> list[Any]:
+        """Its records."""
+        ...
+
+
+RecordType = TypeVar("RecordType", bound=Record)
+SourceType = TypeVar("SourceType", bound=Source)
+
+
+class Encoder(Protocol):
+    """What the data module must know of the model's image encoder."""
+
+    preprocessing: Preprocessing
+    needs_boxes: bool
+    frozen: bool
+
+    def __call__(self, images: ImageBatch) -> VisualFeatures:
+        """Features [B R D]."""
+        ...
+
+    def fingerprint(self) -> str:
+        """A digest of what the features depend on."""
+        ...
+
+
+class CachedFeatures:
+    """A visual loader that reads features from a cache."""
+
+    def __init__(self, cache: FeatureCache) -> None:
+        self.cache = cache
+
+    def __call__(self, records: Sequence[Record]) -> VisualFeatures:
+        """Features [B R D] of the records' pictures."""
+        return self.cache.batch([record.image for record in records])
+
+
+class PictureData(lightning.LightningDataModule, ABC, Generic[RecordType, SourceType]):
+    """Pictures with texts, by split.
+
+    Args:
+        train, val, test: where each split's records come from; a split that is not used may be left out.
+        batch_size: pictures per batch.
+        workers: processes that load batches; 0 loads in the training process.
+        in_memory: keep decoded pictures in memory.
+        cache: a folder for the features of a frozen encoder, which then runs once per picture; None computes them anew
+            in each epoch.
+    """
+
+    def __init__(
+        self,
+        train: SourceType | None,
+        val: SourceType | None,
+        test: SourceType | None,
+        batch_size: int,
+        workers: int,
+        in_memory: bool,
+        cache: str | None,
+    ) -> None:
+        super().__init__()
+        self.sources = {"train": train, "val": val, "test": test}
+        self.batch_size = batch_size
+        self.workers = workers
+        self.in_memory = in_memory
+        self.cache = cache
+        self._records: dict[str, list[RecordType]] = {}
+        self._loader: VisualLoader | None = None
+        self._words: Sequence[str] = ()
+
+    def records(self, split: str) -> list[RecordType]:
+        """The records of a split, read once.
+
+        Raises:
+            ConfigError: no source is given for the split.
+        """
+        if split not in self._records:
+            source = self.sources[split]
+            if source is None:
+                raise ConfigError(f"data.{split} is not set: name where the {split} records come from")
+            self._records[split] = source.read()
+        return self._records[split]
+
+    def attach(self, encoder: Encoder, words: Sequence[str]) -> None:
+        """Load pictures as the model's encoder wants them, and texts in the model's vocabulary.
+
+        With `cache`, the features of all pictures are computed now, unless they are there already.
+
+        Raises:
+            ConfigError: a cache is asked for, but the encoder is trained, or needs boxes.
+        """
+        self._words = words
+        images = ImageLoader(encoder.preprocessing, encoder.needs_boxes, self.in_memory)
+        self._loader = images if self.cache is None else CachedFeatures(self._cached(encoder, images, Path(self.cache)))
+
+    def _cached(self, encoder: Encoder, images: ImageLoader, folder: Path) -> FeatureCache:
+        if not encoder.frozen or encoder.needs_boxes:
+            raise ConfigError(
+                "data.cache keeps grid features of a frozen encoder: set train_from to null, or cache to null"
+            )
+        splits = [split for split, source in self.sources.items() if source is not None]
+        by_path = {record.image: record for split in splits for record in self.records(split)}
+
+        @torch.inference_mode()
+        def encode(paths: list[Path]) -> VisualFeatures:
+            return encoder(images([by_path[path] for path in paths]))
+
+        return FeatureCache.write(folder, encoder.fingerprint(), list(by_path), encode)
+
+    @abstractmethod
+    def collate(self, split: str, loader: VisualLoader, words: Sequence[str]) -> Callable[[Any], Any]:
+        """What makes batches of a split's items."""
+
+    def items(self, split: str) -> Sequence[Any]:
+        """What a batch is made of: the records, where a task has nothing else in mind."""
+        return self.records(split)
+
+    def loader(self, split: str) -> DataLoader[Any]:
+        """Batches of a split, the training split's in a new order each epoch.
+
+        Raises:
+            ConfigError: `attach` has not been called.
+        """
+        if self._loader is None:
+            raise ConfigError("the data module does not know the encoder yet: call attach(encoder, vocabulary) first")
+        return DataLoader(
+            self.items(split),  # type: ignore[arg-type]  # a sequence is all that a map-style loader needs
+            batch_size=self.batch_size,
+            shuffle=split == "train",
+            num_workers=self.workers,
+            collate_fn=self.collate(split, self._loader, self._words),
+            persistent_workers=self.workers > 0,
+        )
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Batches of the training split."""
+        return self.loader("train")
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """Batches of the validation split."""
+        return self.loader("val")
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        """Batches of the test split."""
+        return self.loader("test")

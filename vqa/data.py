@@ -1,0 +1,129 @@
+"""Questions about pictures for training and evaluation: records -> batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from common.attention import VisualFeatures
+from common.data.batches import ImageBatch, Transferable
+from common.data.loading import VisualLoader, pad_tokens
+from common.data.module import Encoder, PictureData
+from common.data.readers import VQASource
+from common.data.records import VQARecord
+from common.data.tokenizer import tokenize
+from common.data.vocabulary import Vocabulary
+from vqa.answers import AnswerVocabulary, soft_targets
+
+
+@dataclass(frozen=True)
+class VQABatch(Transferable):
+    """N questions about B pictures; question n is about picture image_index[n], so that the encoder runs once for each.
+
+    targets: each answer's score in 0..1, as VQA accuracy gives it; a row of zeros where no known answer is right.
+    """
+
+    visual: ImageBatch | VisualFeatures
+    image_index: Int[Tensor, " N"]
+    tokens: Int[Tensor, "N T"]
+    keep: Bool[Tensor, "N T"]
+    targets: Float[Tensor, "N A"]
+    records: tuple[VQARecord, ...]
+
+
+class VQACollate:
+    """Makes a batch of pictures with all their questions, or with `questions` drawn of them."""
+
+    def __init__(
+        self, loader: VisualLoader, vocabulary: Vocabulary, answers: AnswerVocabulary, questions: int | None
+    ) -> None:
+        self.loader = loader
+        self.vocabulary = vocabulary
+        self.answers = answers
+        self.questions = questions
+
+    def __call__(self, pictures: Sequence[Sequence[VQARecord]]) -> VQABatch:
+        """Questions [N T], targets [N A] and pictures."""
+        drawn = [self._draw(records) for records in pictures]
+        records = [record for picture in drawn for record in picture]
+        index = torch.tensor([row for row, picture in enumerate(drawn) for _ in picture])
+        tokens, keep = pad_tokens([self.vocabulary.encode(tokenize(record.question)) for record in records])
+        targets = torch.zeros(len(records), len(self.answers))
+        for row, record in enumerate(records):
+            for answer, score in soft_targets(record.answers, self.answers).items():
+                targets[row, answer] = score
+        return VQABatch(self.loader([picture[0] for picture in pictures]), index, tokens, keep, targets, tuple(records))
+
+    def _draw(self, records: Sequence[VQARecord]) -> Sequence[VQARecord]:
+        if self.questions is None or len(records) <= self.questions:
+            return records
+        return [records[index] for index in torch.randperm(len(records))[: self.questions].tolist()]
+
+
+class VQAData(PictureData[VQARecord, VQASource]):
+    """Questions by split; see `PictureData` for the arguments that both tasks share.
+
+    Args:
+        questions_per_image: how many questions of a picture a training batch has, drawn anew each time; None takes all.
+        minimum_count: words seen less often in the training questions are unknown.
+        minimum_answers: answers given to fewer training questions are no classes.
+        largest_answers: at most so many classes, the most frequent; None takes all.
+        normalise_answers: whether answers are brought to VQA's normal form.
+    """
+
+    def __init__(
+        self,
+        train: VQASource | None = None,
+        val: VQASource | None = None,
+        test: VQASource | None = None,
+        batch_size: int = 32,
+        questions_per_image: int | None = None,
+        minimum_count: int = 1,
+        minimum_answers: int = 1,
+        largest_answers: int | None = None,
+        normalise_answers: bool = True,
+        workers: int = 0,
+        in_memory: bool = False,
+        cache: str | None = None,
+    ) -> None:
+        super().__init__(train, val, test, batch_size, workers, in_memory, cache)
+        self.questions_per_image = questions_per_image
+        self.minimum_count = minimum_count
+        self.minimum_answers = minimum_answers
+        self.largest_answers = largest_answers
+        self.normalise_answers = normalise_answers
+
+    @cached_property
+    def vocabulary(self) -> list[str]:
+        """The words of the training questions; a plain list, so that it can go into a checkpoint."""
+        questions = (tokenize(record.question) for record in self.records("train"))
+        return list(Vocabulary.build(questions, self.minimum_count).words)
+
+    @cached_property
+    def answers(self) -> list[str]:
+        """The answers that a classifier chooses from; a plain list, so that it can go into a checkpoint."""
+        given = (record.answers for record in self.records("train"))
+        built = AnswerVocabulary.build(given, self.minimum_answers, self.largest_answers, self.normalise_answers)
+        return list(built.answers)
+
+    def items(self, split: str) -> Sequence[Sequence[VQARecord]]:
+        """The questions of each picture."""
+        pictures: dict[object, list[VQARecord]] = {}
+        for record in self.records(split):
+            pictures.setdefault(record.image, []).append(record)
+        return list(pictures.values())
+
+    def attach(self, encoder: Encoder, words: Sequence[str], answers: Sequence[str]) -> None:  # type: ignore[override]
+        """As `PictureData.attach`, and number the answers as the model does."""
+        super().attach(encoder, words)
+        self._answers = AnswerVocabulary(tuple(answers), self.normalise_answers)
+
+    def collate(self, split: str, loader: VisualLoader, words: Sequence[str]) -> VQACollate:
+        """What makes batches of a split; `words` is the model's vocabulary."""
+        questions = self.questions_per_image if split == "train" else None
+        return VQACollate(loader, Vocabulary(words), self._answers, questions)

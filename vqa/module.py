@@ -1,0 +1,167 @@
+"""The VQA model as a Lightning module: the one place where its parts are put together."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from jaxtyping import Float, Int
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+
+from common.attention import AttentionMap, Boxes, CoAttention, Grid, VisualFeatures, Words
+from common.data.batches import ImageBatch
+from common.data.loading import pad_tokens
+from common.data.records import Prediction
+from common.data.tokenizer import tokenize
+from common.data.vocabulary import Vocabulary
+from common.encoders import TextEncoder, VisualEncoder
+from common.errors import DataError
+from common.training.checkpoints import TaskModule
+from common.training.optimisation import Optimisation, configure
+from common.training.parts import Part, build
+from vqa.data import VQABatch
+from vqa.models import VQAModel, VQAOutput
+from vqa.objectives import AnswerObjective
+
+ALTERNATIVES = 4  # the next best answers that a prediction names
+
+
+class VQAModule(TaskModule):
+    """Pictures and questions to answers.
+
+    Args:
+        encoder: a `VisualEncoder`.
+        text: the question's `TextEncoder`.
+        model: a `vqa.models.VQAModel`.
+        co_attention: the model's `CoAttention`.
+        objective: an `AnswerObjective`.
+        vocabulary: the words by id, as `Vocabulary.words`.
+        answers: the answers by class.
+        encoder_weights: "hub", the path of a local file, or None for random weights.
+    """
+
+    task = "vqa"
+    script = "scripts/answer.py"
+
+    def __init__(
+        self,
+        encoder: Part,
+        text: Part,
+        model: Part,
+        co_attention: Part,
+        objective: Part,
+        vocabulary: list[str],
+        answers: list[str],
+        encoder_weights: str | None = None,
+        optimisation: Optimisation = Optimisation(),
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(logger=False)
+        self.words = Vocabulary(vocabulary)
+        self.answers = answers
+        self.encoder = build(encoder, VisualEncoder, weights=encoder_weights)
+        self.model = build(
+            model,
+            VQAModel,
+            region_dim=self.encoder.dim,
+            answers=len(answers),
+            text=build(text, TextEncoder, vocabulary_size=len(self.words)),
+            co_attention=partial(build, co_attention, CoAttention),
+        )
+        self.objective = build(objective, AnswerObjective)
+        self.optimisation = optimisation
+
+    def setup(self, stage: str) -> None:
+        """Tell the data module how this model wants its pictures, words and answers."""
+        self.encoder.to(self.trainer.strategy.root_device)
+        self.trainer.datamodule.attach(self.encoder, self.words.words, self.answers)  # type: ignore[attr-defined]
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """See `Optimisation`."""
+        return configure(self, self.optimisation, self.encoder)
+
+    def features(self, visual: ImageBatch | VisualFeatures) -> VisualFeatures:
+        """Features [B R D] of pictures; those from a cache are there already."""
+        return visual if isinstance(visual, VisualFeatures) else self.encoder(visual)
+
+    def forward(self, batch: VQABatch) -> VQAOutput:
+        """Logits [N A] of a batch of questions."""
+        return self.model(self.features(batch.visual), batch.image_index, batch.tokens, batch.keep)
+
+    def training_step(self, batch: VQABatch, batch_index: int) -> Tensor:
+        """The scalar loss."""
+        output = self(batch)
+        terms = self.objective(output.logits, batch.targets)
+        loss = torch.stack(list(terms.values())).sum()
+        size = len(batch.records)
+        self.log_dict({f"train/{name}": term.detach() for name, term in terms.items()}, batch_size=size)
+        self.log("train/loss", loss.detach(), batch_size=size)
+        self.log("train/accuracy", mean_score(output, batch), batch_size=size)
+        return loss
+
+    def validation_step(self, batch: VQABatch, batch_index: int) -> None:
+        """Losses, and the accuracy in percent."""
+        output = self(batch)
+        size = len(batch.records)
+        for name, term in self.objective(output.logits, batch.targets).items():
+            self.log(f"val/{name}", term, batch_size=size)
+        self.log("val/accuracy", mean_score(output, batch), prog_bar=True, batch_size=size)
+
+    def answer(
+        self, visual: ImageBatch | VisualFeatures, questions: list[str], image_index: Int[Tensor, " N"]
+    ) -> list[Prediction]:
+        """Answers to questions, question n about picture image_index[n], with where the model looked at each level.
+
+        Words that the model does not know are read as unknown words: see `unknown_words`.
+
+        Raises:
+            DataError: a question has no words.
+        """
+        tokens, keep = pad_tokens([self._encode(question) for question in questions])
+        features = self.features(visual)
+        with torch.no_grad():
+            output = self.model(features, image_index, tokens.to(self.device), keep.to(self.device))
+        layouts = features.layout.to("cpu").select(image_index.cpu())
+        probabilities = output.logits.softmax(-1).cpu()
+        return [
+            self._prediction(
+                probabilities[index], self._maps(output, index, layouts.select(index), tuple(tokenize(question)))
+            )
+            for index, question in enumerate(questions)
+        ]
+
+    def unknown_words(self, question: str) -> list[str]:
+        """The words of a question that the model has not learned."""
+        return [word for word in tokenize(question) if word not in self.words]
+
+    def _encode(self, question: str) -> list[int]:
+        words = tokenize(question)
+        if not words:
+            raise DataError(f"the question {question!r} has no words")
+        return self.words.encode(words)
+
+    def _prediction(self, probabilities: Float[Tensor, " A"], maps: dict[str, AttentionMap]) -> Prediction:
+        best = probabilities.topk(min(1 + ALTERNATIVES, len(self.answers)))
+        ranked = [(self.answers[index], score) for score, index in zip(*map(Tensor.tolist, best), strict=True)]
+        return Prediction(ranked[0][0], ranked[0][1], tuple(ranked[1:]), maps=maps)
+
+    def _maps(
+        self, output: VQAOutput, index: int, layout: Grid | Boxes, words: tuple[str, ...]
+    ) -> dict[str, AttentionMap]:
+        """The maps "image" (level x region) and "question" (level x word) of one question."""
+        kind, levels = self.model.kind, self.model.level_names
+        maps = {}
+        if output.region_weights is not None:
+            weights = output.region_weights[index].float().cpu()
+            maps["image"] = AttentionMap(weights, ("level", "region"), layout, kind, levels)
+        if output.word_weights is not None:
+            weights = output.word_weights[index, :, : len(words)].float().cpu()
+            maps["question"] = AttentionMap(weights, ("level", "word"), Words(words), kind, levels)
+        return maps
+
+
+def mean_score(output: VQAOutput, batch: VQABatch) -> Float[Tensor, ""]:
+    """The mean score of the likeliest answers [N A], in percent: the accuracy, where the targets are scored so."""
+    best = output.logits.argmax(-1, keepdim=True)
+    return 100 * batch.targets.gather(1, best).mean()
