@@ -14,12 +14,12 @@ from common.explain.placement import peaks, place_map
 
 
 def inside(
-    x: Float[np.ndarray, "*shape"],
-    y: Float[np.ndarray, "*shape"],
+    x: Float[np.ndarray, "*#shape"],
+    y: Float[np.ndarray, "*#shape"],
     boxes: Sequence[NamedBox],
     picture_size: tuple[int, int],
     tolerance: float = 0.0,
-) -> Bool[np.ndarray, "*shape"]:
+) -> Bool[np.ndarray, "..."]:
     """Which points, in pixels (broadcast), lie in any of the boxes, edges included, or closer than `tolerance` pixels.
 
     The official pointing game (Zhang et al. 2016; TorchRay) counts a squared distance < tolerance^2 with a tolerance of
@@ -78,23 +78,25 @@ def object_mentions(
 ) -> list[tuple[int, tuple[NamedBox, ...]]]:
     """The position of each object word of a caption, with the boxes that it may mean.
 
-    A box is meant if it has the word as its name and has every attribute that stands in an unbroken run before it:
-    "a small red cube" means the cubes that are small and red. A mention without any box misnames what is there.
+    A box is meant if the word is its name (or the plural in -s or -es) and it has every attribute that stands in an
+    unbroken run before it: "a small red cube" means the cubes that are small and red. A mention without any box
+    misnames what is there.
 
     names, attributes: further words to know as such, of objects and attributes that this picture may lack; without
     them "a green cube" in a picture without green is read as "a cube".
     """
-    known_names = {box.name for box in boxes} | set(names)
+    known = {box.name for box in boxes} | set(names)
+    singular = {form: name for name in known for form in (name, f"{name}s", f"{name}es")}
     known_attributes = {attribute for box in boxes for attribute in box.attributes} | set(attributes)
     mentions = []
     for position, word in enumerate(words):
-        if word not in known_names:
+        if word not in singular:
             continue
         start = position
         while start > 0 and words[start - 1] in known_attributes:
             start -= 1
         said = set(words[start:position])
-        meant = tuple(box for box in boxes if box.name == word and said <= set(box.attributes))
+        meant = tuple(box for box in boxes if box.name == singular[word] and said <= set(box.attributes))
         mentions.append((position, meant))
     return mentions
 
