@@ -164,12 +164,13 @@ def write_scenes(root: Path, level: Level, seed: int = 0, progress: bool = False
         return
     if workers is None:
         workers = min(os.cpu_count() or 1, sum(map(level.images, SPLITS)) // 500)
-    partial = root.with_name(f".{root.name}.{os.getpid()}")
+    place = root.resolve()
+    partial = place.with_name(f".{place.name}.{os.getpid()}")
     try:
         partial.mkdir(parents=True)
         _write_all(partial, level, seed, progress, workers)
         (partial / STAMP).write_text(stamp)
-        partial.replace(root)
+        partial.replace(place)
     except OSError as error:
         if not _is_written(root, stamp):  # else another process was faster
             raise DataError(f"{root}: cannot write the scenes: {error.strerror or error}") from error
