@@ -183,9 +183,9 @@ def _encode(batches: list[list[Path]], encode: Encode, dtype: torch.dtype) -> tu
     parts: dict[str, list[Tensor]] = {"values": [], "keep": [], "view": []}
     for batch in batches:
         features = encode(batch)
-        grid = features.layout
-        if not isinstance(grid, Grid):
+        if not isinstance(features.layout, Grid):
             raise ConfigError("only features on a grid can be cached, and this encoder makes features of boxes")
+        grid: Grid = features.layout
         values = features.values.to(dtype)
         if not values.isfinite().all():
             raise DataError(f"the features of {batch[0]} or an image next to it are not finite as {dtype}: try float32")

@@ -3,7 +3,19 @@
 from common.data.readers.coco import CocoCaptions
 from common.data.readers.daquar import DaquarQuestions
 from common.data.readers.flickr8k import Flickr8kCaptions
+from common.data.readers.jsonl import JsonlCaptions, JsonlQuestions
+from common.data.readers.karpathy import KarpathyCaptions
 from common.data.readers.sources import CaptionSource, VQASource
 from common.data.readers.vqa import VQAQuestions
 
-__all__ = ["CaptionSource", "CocoCaptions", "DaquarQuestions", "Flickr8kCaptions", "VQAQuestions", "VQASource"]
+__all__ = [
+    "CaptionSource",
+    "CocoCaptions",
+    "DaquarQuestions",
+    "Flickr8kCaptions",
+    "JsonlCaptions",
+    "JsonlQuestions",
+    "KarpathyCaptions",
+    "VQAQuestions",
+    "VQASource",
+]

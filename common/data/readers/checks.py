@@ -24,7 +24,7 @@ _SIGNS = (  # (list, key of its first entry, what a JSON with such a list is)
 def read_text(path: str) -> str:
     """The text of an annotation file."""
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise DataError(f"annotation file {path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -40,8 +40,8 @@ def parse_json(text: str, where: str) -> Any:
         raise DataError(
             f"{where} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}{cut}"
         ) from error
-    except RecursionError as error:
-        raise DataError(f"{where} is nested too deeply for an annotation file") from error
+    except (RecursionError, ValueError) as error:
+        raise DataError(f"{where} is no annotation file: {error}") from error
 
 
 def read_json(path: str, kinds: Iterable[str]) -> dict[str, Any]:
@@ -66,7 +66,10 @@ def kind_of(document: object) -> str:
 
 def entries(document: dict[str, Any], key: str, needed: Iterable[str], path: str) -> Iterator[dict[str, Any]]:
     """The objects in the list `document[key]`, none if there is no such list; each has the `needed` keys."""
-    for index, entry in enumerate(document.get(key, ())):
+    listed = document.get(key, [])
+    if not isinstance(listed, list):
+        raise DataError(f"{path}: {key!r} is a {type(listed).__name__} where a list is wanted")
+    for index, entry in enumerate(listed):
         require(entry, needed, f"{path}: {key}[{index}]")
         yield entry
 
@@ -78,6 +81,17 @@ def require(entry: object, needed: Iterable[str], where: str) -> None:
     missing = [key for key in needed if key not in entry]
     if missing:
         raise DataError(f"{where} has no {', '.join(map(repr, missing))}")
+
+
+def require_distinct(ids: Iterable[object], what: str, path: str) -> None:
+    """Raise DataError unless the ids of the images or questions in a file are numbers or texts, and no two the same."""
+    seen = set()
+    for found in ids:
+        if not isinstance(found, (int, str)):
+            raise DataError(f"{path}: the {what} id {found!r} is neither a number nor text")
+        if found in seen:
+            raise DataError(f"{path} has the {what} {found!r} twice: put what is said of it in one entry")
+        seen.add(found)
 
 
 def require_text(value: object, what: str) -> str:
@@ -94,19 +108,17 @@ def named_boxes(image: dict[str, Any], where: str) -> tuple[NamedBox, ...]:
     """The `boxes` of an image's entry, if any: `{"bbox": [x, y, width, height] in pixels, "name", "attributes"}`."""
     if not image.get("boxes"):
         return ()
-    require(image, ("width", "height"), where)
-    boxes = []
-    for index, box in enumerate(image["boxes"]):
-        require(box, ("bbox", "name"), f"{where}, boxes[{index}]")
-        x, y, width, height = box["bbox"]
-        corners = (
-            x / image["width"],
-            y / image["height"],
-            (x + width) / image["width"],
-            (y + height) / image["height"],
-        )
-        boxes.append(NamedBox(corners, box["name"], tuple(box.get("attributes", ()))))
-    return tuple(boxes)
+    require(image, ("width", "height"), f"{where}, which has boxes,")
+    try:
+        return tuple(_named_box(box, image["width"], image["height"]) for box in image["boxes"])
+    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise DataError(f"{where} has boxes that are not of the form bbox, name, attributes: {error!r}") from error
+
+
+def _named_box(box: dict[str, Any], image_width: float, image_height: float) -> NamedBox:
+    x, y, width, height = box["bbox"]
+    corners = (x / image_width, y / image_height, (x + width) / image_width, (y + height) / image_height)
+    return NamedBox(corners, box["name"], tuple(box.get("attributes", ())))
 
 
 class ImageFolder:

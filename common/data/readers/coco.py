@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from common.data.readers.checks import ImageFolder, entries, named_boxes, read_json, require_text
+from common.data.readers.checks import ImageFolder, entries, named_boxes, read_json, require_distinct, require_text
 from common.data.readers.sources import CaptionSource
 from common.data.records import CaptionRecord
 from common.errors import DataError
@@ -25,6 +25,7 @@ class CocoCaptions(CaptionSource):
         document = read_json(self.annotations, ("COCO captions", "a COCO list of images"))
         folder = ImageFolder(self.images)
         images = list(entries(document, "images", ("id", "file_name"), self.annotations))
+        require_distinct((image["id"] for image in images), "image", self.annotations)
         captions: dict[int | str, list[str]] = {image["id"]: [] for image in images}
         for entry in entries(document, "annotations", ("image_id", "caption"), self.annotations):
             where = f"{self.annotations}: caption {entry.get('id', '')} of image {entry['image_id']}"

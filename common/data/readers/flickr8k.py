@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from common.data.readers.checks import ImageFolder, read_text, require_text
+from common.data.readers.checks import ImageFolder, read_text, require_distinct, require_text
 from common.data.readers.sources import CaptionSource
 from common.data.records import CaptionRecord
 from common.errors import DataError
@@ -27,7 +27,7 @@ class Flickr8kCaptions(CaptionSource):
         captions = self._captions()
         folder = ImageFolder(self.images)
         records = []
-        for number, line in enumerate(read_text(self.split).splitlines(), start=1):
+        for number, line in enumerate(read_text(self.split).split("\n"), start=1):
             name = line.strip()
             if not name:
                 continue
@@ -37,6 +37,7 @@ class Flickr8kCaptions(CaptionSource):
             records.append(CaptionRecord(folder.find(name, named_by=where), name, tuple(captions[name])))
         if not records:
             raise DataError(f"{self.split} names no images")
+        require_distinct((record.image_id for record in records), "image", self.split)
         return records
 
     def _captions(self) -> dict[str, list[str]]:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from common.data.readers.checks import ImageFolder, entries, named_boxes, read_json, require, require_text
+from common.data.readers.checks import (
+    ImageFolder,
+    entries,
+    named_boxes,
+    read_json,
+    require,
+    require_distinct,
+    require_text,
+)
 from common.data.readers.sources import VQASource
 from common.data.records import NamedBox, VQARecord
 from common.errors import DataError
@@ -33,28 +40,27 @@ class VQAQuestions(VQASource):
     def read(self) -> list[VQARecord]:
         document = read_json(self.questions, ("VQA questions",))
         answered = read_json(self.annotations, ("VQA annotations",)) if self.annotations else {}
-        questions = self._by_question(
-            entries(document, "questions", ("question_id", "question", "image_id"), self.questions)
-        )
-        annotations = self._annotations(answered, questions)
+        questions = list(entries(document, "questions", ("question_id", "question", "image_id"), self.questions))
+        require_distinct((question["question_id"] for question in questions), "question", self.questions)
+        annotations = self._annotations(answered, {question["question_id"] for question in questions})
         listed = {}
         for path, source in ((self.questions, document), (self.annotations or "", answered)):
             listed.update({image["id"]: image for image in entries(source, "images", ("id", "file_name"), path)})
         folder = ImageFolder(self.images)
         records = []
-        for question_id, question in questions.items():
-            where = f"{self.questions}: question {question_id}"
+        for question in questions:
+            where = f"{self.questions}: question {question['question_id']}"
             image = listed.get(question["image_id"], {})
             names = (image["file_name"],) if image else coco_names(document, question["image_id"], where)
             boxes = named_boxes(image, f"image {question['image_id']} of {where}")
-            annotation = annotations.get(question_id, {})
+            annotation = annotations.get(question["question_id"], {})
             records.append(
                 VQARecord(
                     image=folder.find(*names, named_by=where),
                     image_id=question["image_id"],
                     question=require_text(question["question"], where),
-                    question_id=question_id,
-                    answers=tuple(answer["answer"] for answer in annotation.get("answers", ())),
+                    question_id=question["question_id"],
+                    answers=_answers(annotation, where),
                     types=tuple(annotation[key] for key in ("question_type", "answer_type") if key in annotation),
                     boxes=boxes,
                     focus=_focus(annotation, boxes, where),
@@ -62,26 +68,19 @@ class VQAQuestions(VQASource):
             )
         return records
 
-    def _annotations(self, document: Entry, questions: dict[int | str, Entry]) -> dict[int | str, Entry]:
+    def _annotations(self, document: Entry, asked: set[int | str]) -> dict[int | str, Entry]:
+        """Annotations by question, none at all or one for each question that is asked."""
         if self.annotations is None:
             return {}
-        annotations = self._by_question(entries(document, "annotations", ("question_id", "answers"), self.annotations))
-        for question_id in questions.keys() ^ annotations.keys():
+        listed = list(entries(document, "annotations", ("question_id", "answers"), self.annotations))
+        require_distinct((annotation["question_id"] for annotation in listed), "question", self.annotations)
+        annotations = {annotation["question_id"]: annotation for annotation in listed}
+        for question_id in asked ^ annotations.keys():
             has, lacks = self.questions, self.annotations
             if question_id in annotations:
                 has, lacks = lacks, has
             raise DataError(f"question {question_id} is in {has} but not in {lacks}: give two files of the same split")
-        for question_id, annotation in annotations.items():
-            for answer in annotation["answers"]:
-                require(answer, ("answer",), f"{self.annotations}: an answer to question {question_id}")
         return annotations
-
-    def _by_question(self, found: Iterable[Entry]) -> dict[int | str, Entry]:
-        by_question: dict[int | str, Entry] = {}
-        for entry in found:
-            if by_question.setdefault(entry["question_id"], entry) is not entry:
-                raise DataError(f"question {entry['question_id']} is twice in {self.questions} or its annotations")
-        return by_question
 
 
 def coco_names(document: Entry, image_id: int | str, where: str) -> tuple[str, str]:
@@ -91,6 +90,13 @@ def coco_names(document: Entry, image_id: int | str, where: str) -> tuple[str, s
         raise DataError(f"{where} has the image id {image_id!r} where COCO has a whole number")
     subtype = document["data_subtype"].replace("-dev", "")  # test-dev2015 is a part of test2015
     return f"COCO_{subtype}_{image_id:012d}.jpg", f"{image_id:012d}.jpg"
+
+
+def _answers(annotation: Entry, where: str) -> tuple[str, ...]:
+    try:
+        return tuple(answer["answer"] for answer in annotation.get("answers", ()))
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{where} has answers that are not a list of objects with the key 'answer'") from error
 
 
 def _focus(annotation: Entry, boxes: tuple[NamedBox, ...], where: str) -> tuple[NamedBox, ...]:
