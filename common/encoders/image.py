@@ -40,8 +40,8 @@ class VisualEncoder(nn.Module, ABC):
         """Features [B R D] of a batch of pictures [B 3 H W]."""
 
     def fingerprint(self) -> str:
-        """A digest of weights and preprocessing: features with another fingerprint are other features."""
-        digest = hashlib.sha256(repr((self.preprocessing, self.dim)).encode())
+        """A digest of weights, settings and preprocessing: features of another fingerprint are other features."""
+        digest = hashlib.sha256(repr((self.preprocessing, self.dim, self.extra_repr())).encode())
         for name, tensor in sorted(self.state_dict().items()):
             if isinstance(tensor, Tensor):
                 digest.update(name.encode())
@@ -72,6 +72,7 @@ class ImageEncoder(VisualEncoder):
         CheckpointError: the weights cannot be had or do not fit.
     """
 
+    backbone: Any  # timm's models share an interface, but no class that names it
     mean: Float[Tensor, "3 1 1"]
     std: Float[Tensor, "3 1 1"]
 
@@ -101,8 +102,7 @@ class ImageEncoder(VisualEncoder):
         self.geometry = geometry
         self.batch_norm = batch_norm
         self.fixed_modules = self._freeze(name, train_from)
-        with torch.no_grad():
-            self.map_dim = self.eval().feature_map(torch.zeros(1, 3, height, width)).shape[1]
+        self.map_dim = self._try_out(height, width)
         self.dim = self.map_dim + 4 * geometry
         self.train()
 
@@ -113,7 +113,7 @@ class ImageEncoder(VisualEncoder):
         stages = len(self.backbone.feature_info)
         if not 0 <= stage < stages:
             raise ConfigError(f"{name} has stages 0 to {stages - 1}, not {stage}")
-        self.backbone.prune_intermediate_layers([stage], prune_head=True)
+        self.backbone.prune_intermediate_layers([stage], prune_norm=True, prune_head=True)
         return stage
 
     def _freeze(self, name: str, train_from: int | None) -> list[nn.Module]:
@@ -134,6 +134,21 @@ class ImageEncoder(VisualEncoder):
         modules = group_modules(self.backbone, matcher)
         return [self.backbone.get_submodule(module) for group in fixed for module in modules.get(group, ())]
 
+    def _try_out(self, height: int, width: int) -> int:
+        """The width of the map; takes what it does not depend on, such as the classifier's norm, out of training."""
+        pixels = torch.zeros(1, 3, height, width)
+        self.eval()
+        with torch.no_grad():
+            self.gives_tokens = self.stage is None and self.backbone.forward_features(pixels).ndim == 3
+        with torch.enable_grad():
+            feature_map = self.feature_map(pixels)
+        if trained := [parameter for parameter in self.backbone.parameters() if parameter.requires_grad]:
+            for parameter, gradient in zip(
+                trained, torch.autograd.grad(feature_map.sum(), trained, allow_unused=True), strict=True
+            ):
+                parameter.requires_grad_(gradient is not None)
+        return feature_map.shape[1]
+
     @property
     def frozen(self) -> bool:
         """True when no layer is trained."""
@@ -142,9 +157,9 @@ class ImageEncoder(VisualEncoder):
     def train(self, mode: bool = True) -> Self:
         """Training mode for the part that is trained, evaluation mode (fixed batch statistics) for the rest."""
         super().train(mode)
-        for module in self.fixed_modules if hasattr(self, "fixed_modules") else ():
+        for module in self.fixed_modules:
             module.eval()
-        if getattr(self, "batch_norm", "batch") == "fixed":
+        if self.batch_norm == "fixed":
             for module in self.modules():
                 if isinstance(module, _BatchNorm):
                     module.eval()
@@ -154,9 +169,9 @@ class ImageEncoder(VisualEncoder):
         """The feature map of normalised pictures."""
         if self.stage is not None:
             return self._intermediate(pixels, [self.stage], norm=False)
-        features = self.backbone.forward_features(pixels)
-        if features.ndim == 3:  # a transformer's tokens [B prefix+h*w D]: the grid of the last layer, normalised
+        if self.gives_tokens:  # a transformer's [B prefix+h*w D]: take the grid of the last layer, normalised
             return self._intermediate(pixels, 1, norm=True)
+        features = self.backbone.forward_features(pixels)
         return features.permute(0, 3, 1, 2) if getattr(self.backbone, "output_fmt", "NCHW") == "NHWC" else features
 
     def _intermediate(
@@ -166,6 +181,10 @@ class ImageEncoder(VisualEncoder):
         return self.backbone.forward_intermediates(
             pixels, indices=which, norm=norm, output_fmt="NCHW", intermediates_only=True, stop_early=True
         )[0]
+
+    def extra_repr(self) -> str:
+        """What tells apart two encoders of the same weights."""
+        return f"stage={self.stage}, geometry={self.geometry}"
 
     def get_extra_state(self) -> dict[str, Any]:
         """The preprocessing: it belongs to the weights and travels with them."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import torch
-from torchvision.ops import roi_align
+from torchvision.ops import roi_align  # type: ignore[import-untyped]
 
 from common.attention.maps import Boxes, Grid
 from common.attention.visual import VisualFeatures
 from common.data.batches import ImageBatch
+from common.data.images import Preprocessing
 from common.encoders.image import VisualEncoder
 from common.errors import DataError
 
@@ -31,7 +32,7 @@ class RegionEncoder(VisualEncoder):
         self.dim = grid.dim + 4 * geometry
 
     @property
-    def preprocessing(self):  # type: ignore[no-untyped-def, override]  # an attribute in the base class
+    def preprocessing(self) -> Preprocessing:  # type: ignore[override]  # an attribute in the base class
         """That of the grid's encoder."""
         return self.grid.preprocessing
 
@@ -39,6 +40,10 @@ class RegionEncoder(VisualEncoder):
     def frozen(self) -> bool:
         """True when the grid's encoder is."""
         return self.grid.frozen
+
+    def extra_repr(self) -> str:
+        """What tells apart two encoders of the same weights."""
+        return f"bins={self.bins}, geometry={self.geometry}, grid=({self.grid.extra_repr()})"
 
     def forward(self, images: ImageBatch) -> VisualFeatures:
         """Features [B R D] of the boxes [B R 4] of pictures [B 3 H W].
@@ -57,8 +62,9 @@ class RegionEncoder(VisualEncoder):
         origin, end = layout.view[:, None, [0, 1, 0, 1]], layout.view[:, None, [2, 3, 2, 3]]
         scale = origin.new_tensor([layout.width, layout.height, layout.width, layout.height])
         cells = (images.boxes - origin) / (end - origin) * scale  # [B R 4] in cells of the grid
-        pooled = roi_align(feature_map, list(cells.to(feature_map.dtype)), self.bins, sampling_ratio=2, aligned=True)
-        values = pooled.mean((2, 3)).unflatten(0, (batch, regions))  # [B R D]
+        # in float32: in bfloat16 a box would be placed to a sixteenth of a cell, and the CPU has no such kernel
+        pooled = roi_align(feature_map.float(), list(cells.float()), self.bins, sampling_ratio=2, aligned=True)
+        values = pooled.mean((2, 3)).unflatten(0, (batch, regions)).to(feature_map.dtype)  # [B R D]
         if self.geometry:
             values = torch.cat([values, images.boxes.to(values.dtype)], -1)
         return VisualFeatures(values * images.box_keep.unsqueeze(-1), images.box_keep, Boxes(images.boxes))

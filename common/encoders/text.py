@@ -21,7 +21,7 @@ class TextFeatures(NamedTuple):
 
 
 class TextEncoder(nn.Module, ABC):
-    """Word ids in, features of each word at each level out. `dim` is their width, `level_names` what levels there are."""
+    """Word ids in, features of each word at each level out. `dim` is their width, `level_names` names the levels."""
 
     dim: int
     level_names: tuple[str, ...]

@@ -30,6 +30,9 @@ def create_backbone(
     architecture = name.split(".")[0]
     if not timm.is_model(architecture):
         raise ConfigError(f"timm has no model {name!r}{nearest(architecture, timm.list_models())[:120]}")
+    tagged = timm.list_models(f"{architecture}.*", pretrained=True)
+    if name != architecture and name not in tagged:
+        raise ConfigError(f"timm has no weights {name!r}{nearest(name, tagged)[:120]}")
     arguments = dict(model_args)
     if image_size is not None and _takes_image_size(architecture):
         arguments["img_size"] = tuple(image_size)
@@ -47,7 +50,7 @@ def create_backbone(
     except ConfigError:
         raise
     except Exception as error:  # readers of weight files raise anything from EOFError to SafetensorError
-        reason = str(error).strip().splitlines()[0]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise CheckpointError(f"weights {weights} do not fit {name}: {reason}") from error
 
 
