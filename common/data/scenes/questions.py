@@ -84,14 +84,13 @@ def _existence(scene: Scene, level: Level) -> Iterator[Question]:
 
 
 def _count(scene: Scene, level: Level) -> Iterator[Question]:
-    for form in _forms(level):
-        if len(form) == 1:
-            groups = _groups(scene, form)
-            for value in level.values(form[0]):
-                found = groups.get((value,), ())
-                if str(len(found)) in COUNTS:
-                    text = f"how many {plural(_phrase(form, (value,)))} are there?"
-                    yield Question("count", text, str(len(found)), COUNTS, found)
+    for form in (form for form in _forms(level) if len(form) == 1):
+        groups = _groups(scene, form)
+        for value in level.values(form[0]):
+            found = groups.get((value,), ())
+            if str(len(found)) in COUNTS:
+                text = f"how many {plural(_phrase(form, (value,)))} are there?"
+                yield Question("count", text, str(len(found)), COUNTS, found)
 
 
 def _attribute(name: str) -> Callable[[Scene, Level], Iterator[Question]]:

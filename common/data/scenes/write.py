@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -63,16 +64,21 @@ def _answer_type(question: Question) -> str:
     return "number" if question.answer.isdecimal() else "other"
 
 
+@cache  # one list for all questions with this answer: two million entries of their own would take 0.5 GB
+def _ten_answers(answer: str) -> list[Json]:
+    """The ten annotators agree."""
+    return [{"answer": answer, "answer_confidence": "yes", "answer_id": i + 1} for i in range(ANSWERS)]
+
+
 def _annotation(question: Question, image_id: int, question_id: int) -> Json:
-    """An entry of VQA v2's annotations; the ten annotators agree."""
-    answers = [{"answer": question.answer, "answer_confidence": "yes", "answer_id": i + 1} for i in range(ANSWERS)]
+    """An entry of VQA v2's annotations."""
     return {
         "question_id": question_id,
         "image_id": image_id,
         "question_type": question.kind,
         "answer_type": _answer_type(question),
         "multiple_choice_answer": question.answer,
-        "answers": answers,
+        "answers": _ten_answers(question.answer),
         "focus": list(question.focus),
     }
 
