@@ -12,7 +12,7 @@ from torch import Tensor
 
 from common.attention import VisualFeatures
 from common.data.batches import ImageBatch, Transferable
-from common.data.loading import VisualLoader, pad_tokens
+from common.data.loading import VisualLoader, pad_texts
 from common.data.module import PictureData
 from common.data.readers import CaptionSource
 from common.data.records import CaptionRecord
@@ -46,12 +46,10 @@ class CaptionCollate:
 
     def __call__(self, records: Sequence[CaptionRecord]) -> CaptionBatch:
         """Token ids [B Q T] and pictures."""
-        texts = [[self._encode(caption) for caption in self._draw(record.captions)] for record in records]
-        most = max(map(len, texts))
-        rows = [text for picture in texts for text in (*picture, *[[]] * (most - len(picture)))]
-        tokens, keep = pad_tokens(rows)
-        shape = (len(records), most, -1)
-        return CaptionBatch(self.loader(records), tokens.view(shape), keep.view(shape), tuple(records))
+        tokens, keep = pad_texts(
+            [[self._encode(caption) for caption in self._draw(record.captions)] for record in records]
+        )
+        return CaptionBatch(self.loader(records), tokens, keep, tuple(records))
 
     def _draw(self, captions: Sequence[str]) -> Sequence[str]:
         if self.captions is None or len(captions) <= self.captions:

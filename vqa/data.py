@@ -12,7 +12,7 @@ from torch import Tensor
 
 from common.attention import VisualFeatures
 from common.data.batches import ImageBatch, Transferable
-from common.data.loading import VisualLoader, pad_tokens
+from common.data.loading import VisualLoader, pad_texts
 from common.data.module import Encoder, PictureData
 from common.data.readers import VQASource
 from common.data.records import VQARecord
@@ -23,17 +23,23 @@ from vqa.answers import AnswerVocabulary, soft_targets
 
 @dataclass(frozen=True)
 class VQABatch(Transferable):
-    """N questions about B pictures; question n is about picture image_index[n], so that the encoder runs once for each.
+    """B pictures with up to Q questions each; the encoder runs once for all questions about a picture.
 
+    keep: the valid words; a picture with fewer than Q questions has rows that are not valid at all.
     targets: each answer's score in 0..1, as VQA accuracy gives it; a row of zeros where no known answer is right.
+    records: the questions of each picture.
     """
 
     visual: ImageBatch | VisualFeatures
-    image_index: Int[Tensor, " N"]
-    tokens: Int[Tensor, "N T"]
-    keep: Bool[Tensor, "N T"]
-    targets: Float[Tensor, "N A"]
-    records: tuple[VQARecord, ...]
+    tokens: Int[Tensor, "B Q T"]
+    keep: Bool[Tensor, "B Q T"]
+    targets: Float[Tensor, "B Q A"]
+    records: tuple[tuple[VQARecord, ...], ...]
+
+    @property
+    def asked(self) -> Bool[Tensor, "B Q"]:
+        """Which questions there are."""
+        return self.keep.any(-1)
 
 
 class VQACollate:
@@ -46,18 +52,30 @@ class VQACollate:
         self.vocabulary = vocabulary
         self.answers = answers
         self.questions = questions
+        # The same texts come again in every epoch; cleaning them costs as much as a small network's step.
+        self._encoded: dict[str, list[int]] = {}
+        self._scored: dict[tuple[str, ...], dict[int, float]] = {}
 
     def __call__(self, pictures: Sequence[Sequence[VQARecord]]) -> VQABatch:
-        """Questions [N T], targets [N A] and pictures."""
-        drawn = [self._draw(records) for records in pictures]
-        records = [record for picture in drawn for record in picture]
-        index = torch.tensor([row for row, picture in enumerate(drawn) for _ in picture])
-        tokens, keep = pad_tokens([self.vocabulary.encode(tokenize(record.question)) for record in records])
-        targets = torch.zeros(len(records), len(self.answers))
-        for row, record in enumerate(records):
-            for answer, score in soft_targets(record.answers, self.answers).items():
-                targets[row, answer] = score
-        return VQABatch(self.loader([picture[0] for picture in pictures]), index, tokens, keep, targets, tuple(records))
+        """Questions [B Q T], targets [B Q A] and pictures."""
+        drawn = [tuple(self._draw(records)) for records in pictures]
+        tokens, keep = pad_texts([[self._encode(record.question) for record in records] for records in drawn])
+        targets = torch.zeros(*keep.shape[:2], len(self.answers))
+        for row, records in enumerate(drawn):
+            for column, record in enumerate(records):
+                for answer, score in self._scores(record.answers).items():
+                    targets[row, column, answer] = score
+        return VQABatch(self.loader([records[0] for records in drawn]), tokens, keep, targets, tuple(drawn))
+
+    def _encode(self, question: str) -> list[int]:
+        if question not in self._encoded:
+            self._encoded[question] = self.vocabulary.encode(tokenize(question))
+        return self._encoded[question]
+
+    def _scores(self, given: tuple[str, ...]) -> dict[int, float]:
+        if given not in self._scored:
+            self._scored[given] = soft_targets(given, self.answers)
+        return self._scored[given]
 
     def _draw(self, records: Sequence[VQARecord]) -> Sequence[VQARecord]:
         if self.questions is None or len(records) <= self.questions:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import partial
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from common.attention import AttentionMap, Boxes, CoAttention, Grid, VisualFeatures, Words
 from common.data.batches import ImageBatch
-from common.data.loading import pad_tokens
+from common.data.loading import pad_texts
 from common.data.records import Prediction
 from common.data.tokenizer import tokenize
 from common.data.vocabulary import Vocabulary
@@ -86,15 +86,15 @@ class VQAModule(TaskModule):
         return visual if isinstance(visual, VisualFeatures) else self.encoder(visual)
 
     def forward(self, batch: VQABatch) -> VQAOutput:
-        """Logits [N A] of a batch of questions."""
-        return self.model(self.features(batch.visual), batch.image_index, batch.tokens, batch.keep)
+        """Logits [B Q A] of a batch of questions."""
+        return self.model(self.features(batch.visual), batch.tokens, batch.keep)
 
     def training_step(self, batch: VQABatch, batch_index: int) -> Tensor:
         """The scalar loss."""
         output = self(batch)
-        terms = self.objective(output.logits, batch.targets)
+        terms = self.objective(output.logits[batch.asked], batch.targets[batch.asked])
         loss = torch.stack(list(terms.values())).sum()
-        size = len(batch.records)
+        size = int(batch.asked.sum())
         self.log_dict({f"train/{name}": term.detach() for name, term in terms.items()}, batch_size=size)
         self.log("train/loss", loss.detach(), batch_size=size)
         self.log("train/accuracy", mean_score(output, batch), batch_size=size)
@@ -103,32 +103,33 @@ class VQAModule(TaskModule):
     def validation_step(self, batch: VQABatch, batch_index: int) -> None:
         """Losses, and the accuracy in percent."""
         output = self(batch)
-        size = len(batch.records)
-        for name, term in self.objective(output.logits, batch.targets).items():
+        size = int(batch.asked.sum())
+        for name, term in self.objective(output.logits[batch.asked], batch.targets[batch.asked]).items():
             self.log(f"val/{name}", term, batch_size=size)
         self.log("val/accuracy", mean_score(output, batch), prog_bar=True, batch_size=size)
 
-    def answer(
-        self, visual: ImageBatch | VisualFeatures, questions: list[str], image_index: Int[Tensor, " N"]
-    ) -> list[Prediction]:
-        """Answers to questions, question n about picture image_index[n], with where the model looked at each level.
+    def answer(self, visual: ImageBatch | VisualFeatures, questions: list[list[str]]) -> list[list[Prediction]]:
+        """Answers to the questions about each picture, with where the model looked at each level.
 
         Words that the model does not know are read as unknown words: see `unknown_words`.
 
         Raises:
             DataError: a question has no words.
         """
-        tokens, keep = pad_tokens([self._encode(question) for question in questions])
-        features = self.features(visual)
+        tokens, keep = pad_texts([[self._encode(question) for question in asked] for asked in questions])
         with torch.no_grad():
-            output = self.model(features, image_index, tokens.to(self.device), keep.to(self.device))
-        layouts = features.layout.to("cpu").select(image_index.cpu())
+            features = self.features(visual)
+            output = self.model(features, tokens.to(self.device), keep.to(self.device))
+        layout = features.layout.to("cpu")
         probabilities = output.logits.softmax(-1).cpu()
         return [
-            self._prediction(
-                probabilities[index], self._maps(output, index, layouts.select(index), tuple(tokenize(question)))
-            )
-            for index, question in enumerate(questions)
+            [
+                self._prediction(
+                    probabilities[row, column], self._maps(output, (row, column), layout.select(row), question)
+                )
+                for column, question in enumerate(asked)
+            ]
+            for row, asked in enumerate(questions)
         ]
 
     def unknown_words(self, question: str) -> list[str]:
@@ -147,21 +148,22 @@ class VQAModule(TaskModule):
         return Prediction(ranked[0][0], ranked[0][1], tuple(ranked[1:]), maps=maps)
 
     def _maps(
-        self, output: VQAOutput, index: int, layout: Grid | Boxes, words: tuple[str, ...]
+        self, output: VQAOutput, place: tuple[int, int], layout: Grid | Boxes, question: str
     ) -> dict[str, AttentionMap]:
         """The maps "image" (level x region) and "question" (level x word) of one question."""
         kind, levels = self.model.kind, self.model.level_names
         maps = {}
         if output.region_weights is not None:
-            weights = output.region_weights[index].float().cpu()
+            weights = output.region_weights[place].float().cpu()
             maps["image"] = AttentionMap(weights, ("level", "region"), layout, kind, levels)
         if output.word_weights is not None:
-            weights = output.word_weights[index, :, : len(words)].float().cpu()
+            words = tuple(tokenize(question))
+            weights = output.word_weights[place][:, : len(words)].float().cpu()
             maps["question"] = AttentionMap(weights, ("level", "word"), Words(words), kind, levels)
         return maps
 
 
 def mean_score(output: VQAOutput, batch: VQABatch) -> Float[Tensor, ""]:
-    """The mean score of the likeliest answers [N A], in percent: the accuracy, where the targets are scored so."""
+    """The mean score of the likeliest answers [B Q], in percent: the accuracy, where the targets are scored so."""
     best = output.logits.argmax(-1, keepdim=True)
-    return 100 * batch.targets.gather(1, best).mean()
+    return 100 * batch.targets.gather(2, best).squeeze(2)[batch.asked].mean()

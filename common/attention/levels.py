@@ -21,8 +21,8 @@ class RecursiveEncoding(nn.Module):
         self.layers = nn.ModuleList(nn.Linear(input_dim + width, dim) for width, dim in zip(below, dims, strict=True))
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, levels: Sequence[Float[Tensor, "B D"]]) -> Float[Tensor, "B E"]:
-        """The last level's encoding, [B dims[-1]], of one summary [B D] per level, lowest first."""
+    def forward(self, levels: Sequence[Float[Tensor, "*B D"]]) -> Float[Tensor, "*B E"]:
+        """The last level's encoding, [*B dims[-1]], of one summary [*B D] per level, lowest first."""
         hidden: Tensor | None = None
         for layer, level in zip(self.layers, levels, strict=True):
             joined = level if hidden is None else torch.cat([level, hidden], -1)

@@ -1,7 +1,8 @@
 """Co-attention of a text and a picture, parallel and alternating (Lu et al. 2016, "Hierarchical Question-Image
 Co-Attention"; the released code where its results differ from the paper's equations).
 
-Shapes: B examples, T words and R regions of width D each, hidden width E.
+Shapes: B pictures of R regions, Q questions about each, T words in a question, all of width D; hidden width E. What
+depends on the picture alone is computed once for all of its questions.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from common.attention.positions import expected_value
 class CoAttentionOutput(NamedTuple):
     """Both summaries and where each looked."""
 
-    words: Float[Tensor, "B D"]
-    regions: Float[Tensor, "B D"]
-    word_weights: Float[Tensor, "B T"]
-    region_weights: Float[Tensor, "B R"]
+    words: Float[Tensor, "B Q D"]
+    regions: Float[Tensor, "B Q D"]
+    word_weights: Float[Tensor, "B Q T"]
+    region_weights: Float[Tensor, "B Q R"]
 
 
 class CoAttention(nn.Module, ABC):
@@ -45,26 +46,37 @@ class CoAttention(nn.Module, ABC):
         """A linear map, with the biases that the released code has and the paper has not."""
         return nn.Linear(inputs, outputs, bias=self.bias)
 
-    def attend(
+    def attend_words(
         self,
-        hidden: Float[Tensor, "B N E"],
+        hidden: Float[Tensor, "B Q T E"],
         score: nn.Linear,
-        values: Float[Tensor, "B N D"],
-        keep: Bool[Tensor, "B N"],
-    ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B N"]]:
-        """softmax(hidden w) and the weighted sum of the values, [B D] and [B N]."""
+        words: Float[Tensor, "B Q T D"],
+        keep: Bool[Tensor, "B Q T"],
+    ) -> tuple[Float[Tensor, "B Q D"], Float[Tensor, "B Q T"]]:
+        """softmax(hidden w) over each question's words, and their weighted sum."""
         weights = self.distribution(score(self.dropout(hidden)).squeeze(-1), keep)
-        return expected_value(weights.unsqueeze(1), values).squeeze(1), weights
+        return expected_value(weights.unsqueeze(2), words).squeeze(2), weights
+
+    def attend_regions(
+        self,
+        hidden: Float[Tensor, "B Q R E"],
+        score: nn.Linear,
+        regions: Float[Tensor, "B R D"],
+        keep: Bool[Tensor, "B R"],
+    ) -> tuple[Float[Tensor, "B Q D"], Float[Tensor, "B Q R"]]:
+        """softmax(hidden w) over the regions, for each question, and their weighted sum."""
+        weights = self.distribution(score(self.dropout(hidden)).squeeze(-1), keep.unsqueeze(1))
+        return expected_value(weights, regions), weights
 
     @abstractmethod
     def forward(
         self,
-        words: Float[Tensor, "B T D"],
-        word_keep: Bool[Tensor, "B T"],
+        words: Float[Tensor, "B Q T D"],
+        word_keep: Bool[Tensor, "B Q T"],
         regions: Float[Tensor, "B R D"],
         region_keep: Bool[Tensor, "B R"],
     ) -> CoAttentionOutput:
-        """Summaries [B D] of words and regions, weights [B T] and [B R]."""
+        """Summaries [B Q D] of words and regions, weights [B Q T] and [B Q R]."""
 
 
 class ParallelCoAttention(CoAttention):
@@ -98,20 +110,23 @@ class ParallelCoAttention(CoAttention):
 
     def forward(
         self,
-        words: Float[Tensor, "B T D"],
-        word_keep: Bool[Tensor, "B T"],
+        words: Float[Tensor, "B Q T D"],
+        word_keep: Bool[Tensor, "B Q T"],
         regions: Float[Tensor, "B R D"],
         region_keep: Bool[Tensor, "B R"],
     ) -> CoAttentionOutput:
-        """Summaries [B D] of words and regions, weights [B T] and [B R]."""
-        affinity = torch.tanh(self.map_affinity(words) @ regions.transpose(1, 2))  # [B T R]
+        """Summaries [B Q D] of words and regions, weights [B Q T] and [B Q R]."""
+        shape = words.shape[1:3]  # Q T
+        affinity = torch.tanh(self.map_affinity(words).flatten(1, 2) @ regions.transpose(1, 2))  # [B Q*T R]
         if self.mask_affinity:
-            affinity = affinity * (word_keep.unsqueeze(2) & region_keep.unsqueeze(1))
-        word_part, region_part = self.map_words(words), self.map_regions(regions)  # [B T E], [B R E]
-        region_hidden = torch.tanh(region_part + affinity.transpose(1, 2) @ word_part)
-        word_hidden = torch.tanh(word_part + affinity @ region_part)
-        region_summary, region_weights = self.attend(region_hidden, self.score_regions, regions, region_keep)
-        word_summary, word_weights = self.attend(word_hidden, self.score_words, words, word_keep)
+            affinity = affinity * (word_keep.flatten(1).unsqueeze(2) & region_keep.unsqueeze(1))
+        word_part, region_part = self.map_words(words), self.map_regions(regions)  # [B Q T E], [B R E]
+        # In place: these are by far the largest tensors, and no product needs its own result for its gradient.
+        word_hidden = (affinity @ region_part).unflatten(1, shape).add_(word_part).tanh_()
+        from_words = affinity.unflatten(1, shape).transpose(2, 3) @ word_part  # [B Q R E]
+        region_hidden = from_words.add_(region_part.unsqueeze(1)).tanh_()
+        region_summary, region_weights = self.attend_regions(region_hidden, self.score_regions, regions, region_keep)
+        word_summary, word_weights = self.attend_words(word_hidden, self.score_words, words, word_keep)
         return CoAttentionOutput(word_summary, region_summary, word_weights, region_weights)
 
 
@@ -124,11 +139,13 @@ class GuidedAttention(nn.Module):
         self.map_guide = parent.linear(parent.dim, parent.hidden_dim) if guided else None
         self.score = parent.linear(parent.hidden_dim, 1)
 
-    def forward(self, items: Float[Tensor, "B N D"], guide: Float[Tensor, "B D"] | None) -> Float[Tensor, "B N E"]:
-        """The hidden layer H [B N E]; `guide` is None in the first step."""
+    def forward(
+        self, items: Float[Tensor, "B #Q N D"], guide: Float[Tensor, "B Q D"] | None
+    ) -> Float[Tensor, "B Q N E"]:
+        """The hidden layer H for each question's guide; `guide` is None in the first step."""
         mapped = self.map_items(items)
         if self.map_guide is not None and guide is not None:
-            mapped = mapped + self.map_guide(guide).unsqueeze(1)
+            mapped = mapped + self.map_guide(guide).unsqueeze(2)
         return torch.tanh(mapped)
 
 
@@ -154,15 +171,15 @@ class AlternatingCoAttention(CoAttention):
 
     def forward(
         self,
-        words: Float[Tensor, "B T D"],
-        word_keep: Bool[Tensor, "B T"],
+        words: Float[Tensor, "B Q T D"],
+        word_keep: Bool[Tensor, "B Q T"],
         regions: Float[Tensor, "B R D"],
         region_keep: Bool[Tensor, "B R"],
     ) -> CoAttentionOutput:
-        """Summaries [B D] of words and regions, weights [B T] and [B R]."""
-        summary, _ = self.attend(self.first_words(words, None), self.first_words.score, words, word_keep)
-        region_hidden = self.guided_regions(regions, summary)
-        region_summary, region_weights = self.attend(region_hidden, self.guided_regions.score, regions, region_keep)
-        word_hidden = self.guided_words(words, region_summary)
-        word_summary, word_weights = self.attend(word_hidden, self.guided_words.score, words, word_keep)
+        """Summaries [B Q D] of words and regions, weights [B Q T] and [B Q R]."""
+        summary, _ = self.attend_words(self.first_words(words, None), self.first_words.score, words, word_keep)
+        hidden = self.guided_regions(regions.unsqueeze(1), summary)
+        region_summary, region_weights = self.attend_regions(hidden, self.guided_regions.score, regions, region_keep)
+        hidden = self.guided_words(words, region_summary)
+        word_summary, word_weights = self.attend_words(hidden, self.guided_words.score, words, word_keep)
         return CoAttentionOutput(word_summary, region_summary, word_weights, region_weights)

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from common.attention.visual import VisualFeatures
 from common.data.batches import ImageBatch
 from common.data.images import Preprocessing, load_image
-from common.data.records import CaptionRecord, NamedBox, VQARecord
+from common.data.records import CaptionRecord, VQARecord
 from common.errors import DataError
 
 Record = CaptionRecord | VQARecord
@@ -70,17 +70,12 @@ def collate_boxes(records: Sequence[Record]) -> tuple[Float[Tensor, "B R 4"], Bo
     return boxes, keep
 
 
-def whole_picture(name: str = "picture") -> tuple[NamedBox, ...]:
-    """One box around everything, for pictures whose boxes nobody knows."""
-    return (NamedBox((0.0, 0.0, 1.0, 1.0), name),)
-
-
-def pad_tokens(texts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-    """Word ids [N T] of texts of different lengths, filled up with 0, and which are valid [N T]."""
-    longest = max(map(len, texts))
-    tokens = torch.zeros(len(texts), longest, dtype=torch.long)
-    keep = torch.zeros(len(texts), longest, dtype=torch.bool)
-    for row, text in enumerate(texts):
-        tokens[row, : len(text)] = torch.tensor(text, dtype=torch.long)
-        keep[row, : len(text)] = True
+def pad_texts(texts: Sequence[Sequence[Sequence[int]]]) -> tuple[Int[Tensor, "B Q T"], Bool[Tensor, "B Q T"]]:
+    """Word ids of each picture's texts, filled up with 0, and which are valid."""
+    shape = len(texts), max(map(len, texts)), max(len(text) for picture in texts for text in picture)
+    tokens, keep = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.bool)
+    for row, picture in enumerate(texts):
+        for column, text in enumerate(picture):
+            tokens[row, column, : len(text)] = torch.tensor(text, dtype=torch.long)
+            keep[row, column, : len(text)] = True
     return tokens, keep

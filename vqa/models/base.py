@@ -1,6 +1,6 @@
 """What every VQA model is to the objectives and to those who look at its attention.
 
-Shapes: B pictures, N questions about them, T words, R regions, A answers, L levels of attention.
+Shapes: B pictures, Q questions about each, T words, R regions, A answers, L levels of attention.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from common.attention import VisualFeatures
 class VQAOutput(NamedTuple):
     """Logits of the answers, and at each level where the model looked; None where it does not look."""
 
-    logits: Float[Tensor, "N A"]
-    region_weights: Float[Tensor, "N L R"] | None
-    word_weights: Float[Tensor, "N L T"] | None
+    logits: Float[Tensor, "B Q A"]
+    region_weights: Float[Tensor, "B Q L R"] | None
+    word_weights: Float[Tensor, "B Q L T"] | None
 
 
 class VQAModel(nn.Module, ABC):
@@ -29,11 +29,5 @@ class VQAModel(nn.Module, ABC):
     level_names: tuple[str, ...]
 
     @abstractmethod
-    def forward(
-        self,
-        features: VisualFeatures,
-        image_index: Int[Tensor, " N"],
-        tokens: Int[Tensor, "N T"],
-        keep: Bool[Tensor, "N T"],
-    ) -> VQAOutput:
-        """Logits [N A] for questions [N T]; question n is about picture image_index[n]."""
+    def forward(self, features: VisualFeatures, tokens: Int[Tensor, "B Q T"], keep: Bool[Tensor, "B Q T"]) -> VQAOutput:
+        """Logits [B Q A] for the questions [B Q T] about each picture."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
 from common.attention import CoAttention, RecursiveEncoding, VisualFeatures
@@ -18,7 +18,7 @@ class CoAttentionFactory(Protocol):
     """Makes co-attention for words and regions of one width."""
 
     def __call__(self, *, dim: int) -> CoAttention:
-        """Co-attention of words [N T dim] and regions [N R dim]."""
+        """Co-attention of words [B Q T dim] and regions [B R dim]."""
         ...
 
 
@@ -54,25 +54,19 @@ class HierarchicalCoAttention(VQAModel):
         self.recursion = RecursiveEncoding(text.dim, widths, dropout)
         self.classify = nn.Sequential(nn.Dropout(dropout), nn.Linear(widths[-1], answers))
 
-    def forward(
-        self,
-        features: VisualFeatures,
-        image_index: Int[Tensor, " N"],
-        tokens: Int[Tensor, "N T"],
-        keep: Bool[Tensor, "N T"],
-    ) -> VQAOutput:
-        """Logits [N A] for questions [N T]; question n is about picture image_index[n]."""
-        regions = self.embed_regions(features.values)[image_index]  # [N R D], embedded once per picture
-        region_keep = features.keep[image_index]
-        text = self.text(tokens, keep)
+    def forward(self, features: VisualFeatures, tokens: Int[Tensor, "B Q T"], keep: Bool[Tensor, "B Q T"]) -> VQAOutput:
+        """Logits [B Q A] for the questions [B Q T] about each picture; its regions are embedded once for all."""
+        regions = self.embed_regions(features.values)  # [B R D]
+        text = self.text(tokens.flatten(0, 1), keep.flatten(0, 1))
         attended = [
-            level(words, keep, regions, region_keep) for level, words in zip(self.levels, text.levels, strict=True)
+            attend(words.unflatten(0, keep.shape[:2]), keep, regions, features.keep)
+            for attend, words in zip(self.levels, text.levels, strict=True)
         ]
         encoded = self.recursion([level.words + level.regions for level in attended])
         return VQAOutput(
             self.classify(encoded),
-            torch.stack([level.region_weights for level in attended], 1),
-            torch.stack([level.word_weights for level in attended], 1),
+            torch.stack([level.region_weights for level in attended], 2),
+            torch.stack([level.word_weights for level in attended], 2),
         )
 
 
@@ -87,15 +81,9 @@ class QuestionOnly(VQAModel):
         self.text = text
         self.classify = nn.Sequential(nn.Dropout(dropout), nn.Linear(text.dim, answers))
 
-    def forward(
-        self,
-        features: VisualFeatures,
-        image_index: Int[Tensor, " N"],
-        tokens: Int[Tensor, "N T"],
-        keep: Bool[Tensor, "N T"],
-    ) -> VQAOutput:
-        """Logits [N A] for questions [N T], from the last word's state; the features [B R D] are not used."""
-        levels = self.text(tokens, keep).levels
-        last = (keep.sum(-1) - 1).clamp(min=0)
-        question: Float[Tensor, "N D"] = levels[-1][torch.arange(len(tokens)), last]
-        return VQAOutput(self.classify(question), None, None)
+    def forward(self, features: VisualFeatures, tokens: Int[Tensor, "B Q T"], keep: Bool[Tensor, "B Q T"]) -> VQAOutput:
+        """Logits [B Q A] for questions [B Q T], from the last word's state; the features [B R D] are not used."""
+        top = self.text(tokens.flatten(0, 1), keep.flatten(0, 1)).levels[-1]  # [B*Q T D]
+        last = (keep.flatten(0, 1).sum(-1) - 1).clamp(min=0)
+        question = top[torch.arange(len(top), device=top.device), last]
+        return VQAOutput(self.classify(question).unflatten(0, keep.shape[:2]), None, None)
