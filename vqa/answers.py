@@ -103,11 +103,11 @@ class AnswerVocabulary:
     def build(
         cls, ground_truth: Iterable[Sequence[str]], minimum: int = 1, size: int | None = None, normalised: bool = True
     ) -> AnswerVocabulary:
-        """Collect the answers that are the most common one of at least `minimum` questions, or the `size` most frequent
-        of these; the most frequent comes first, equally frequent ones in alphabetical order.
+        """Collect the answers that are the most common one of at least `minimum` questions, or the `size` most
+        frequent of these; the most frequent comes first, equally frequent ones in alphabetical order.
 
-        ground_truth: each question's answers by its annotators. Published VQA v2 models take minimum 9 on train and val,
-            3,129 answers.
+        ground_truth: each question's answers by its annotators. Published VQA v2 models take those of at least 9
+            questions of train and val: 3,129 answers.
         Raises DataError when no answer is left.
         """
         labels = (most_common_answer(answers, normalised) for answers in ground_truth if answers)

@@ -62,9 +62,10 @@ class WupTable:
     def load(cls, path: str | Path) -> WupTable:
         """Read a NumPy archive of `words` [W] and `wup` [W, W]; raises DataError when it is none."""
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            with open(path, "rb") as file:
+                archive = np.load(file, allow_pickle=False)
                 words, similarities = archive["words"], archive["wup"]
-        except (OSError, ValueError, KeyError, AttributeError, TypeError, BadZipFile) as error:
+        except (OSError, EOFError, ValueError, KeyError, IndexError, BadZipFile) as error:
             raise DataError(f"{path} is no table of similarities (.npz with `words` and `wup`): {error}") from error
         if similarities.shape != (len(words), len(words)):
             raise DataError(f"{path}: {len(words)} words need as many rows and columns, not {similarities.shape}")

@@ -39,7 +39,7 @@ def bleu(hypotheses: Sequence[Tokens], references: Sequence[Sequence[Tokens]]) -
 
 
 def _matches(hypothesis: Tokens, references: Sequence[Tokens]) -> list[int]:
-    """For each order, how many n-grams of the hypothesis the references have, counting each as often as one of them does."""
+    """For each order, how many n-grams of the hypothesis are in the references, each at most as often as in one."""
     most: Counter[NGram] = Counter()
     for reference in references:
         most |= count_ngrams(reference)  # the union of counters keeps the larger count

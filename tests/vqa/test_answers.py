@@ -1,0 +1,99 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.errors import DataError
+from vqa.answers import (
+    AnswerVocabulary,
+    hard_target,
+    leave_one_out,
+    most_common_answer,
+    normalise_answer,
+    soft_targets,
+)
+
+
+@pytest.mark.parametrize(
+    ("raw", "normal"),
+    [
+        ("  The Red\nball\t", "red ball"),
+        ("none", "0"),
+        ("Ten", "10"),
+        ("t-shirt", "t shirt"),  # no space beside the mark: it becomes one
+        ("t- shirt-less", "t shirtless"),  # a space beside one of them: all go
+        ("black/white, red", "black white red"),
+        ("1,000-2,000", "10002000"),  # a comma between digits: every mark goes
+        ("u.s.", "us"),
+        ("3.", "3"),
+        ("3.5", "3.5"),
+        (".5", ".5"),
+        ("." * 40 + "a b", "." * 8 + "a b"),  # 32 periods at most
+        ("5:30 $5 20% it's", "5:30 $5 20% it's"),
+        ("dont", "don't"),
+        ("Ive", "ive"),  # the official keys in capitals never fire
+        ("couldntve couldn'tve couldnt've", "couldntve couldn't've couldn't've"),
+        ("yall'd've", "y'all'd've"),
+        ("somebody'd", "somebodyd"),
+        ("a", ""),
+        ("café 沙滩", "café 沙滩"),
+    ],
+)
+def test_answers_are_normalised_as_officially(raw: str, normal: str) -> None:
+    assert normalise_answer(raw) == normal
+
+
+def test_ten_annotators_give_the_official_table() -> None:
+    assert [leave_one_out(matches, 10) for matches in range(6)] == pytest.approx([0, 0.3, 0.6, 0.9, 1, 1])
+
+
+@given(st.integers(1, 12), st.data())
+def test_the_closed_form_is_the_mean_over_left_out_annotators(annotators: int, data: st.DataObject) -> None:
+    matches = data.draw(st.integers(0, annotators))
+    agrees = [True] * matches + [False] * (annotators - matches)
+    scores = [min(1, sum(agrees[:left_out] + agrees[left_out + 1 :]) / 3) for left_out in range(annotators)]
+    assert leave_one_out(matches, annotators) == pytest.approx(sum(scores) / annotators)
+
+
+QUESTIONS = [["Yes"] * 6 + ["no"] * 4, ["yes", "yes", "No"], ["two"], ["2", "2", "3"], ["The red one"], ["a"], []]
+
+
+def test_a_vocabulary_counts_the_most_common_normal_answer_of_each_question() -> None:
+    vocabulary = AnswerVocabulary.build(QUESTIONS)
+    assert vocabulary.answers == ("2", "yes", "red 1")  # by count, then alphabet; nothing is left of "a"
+    assert AnswerVocabulary.build(QUESTIONS, minimum=2).answers == ("2", "yes")
+    assert AnswerVocabulary.build(QUESTIONS, size=1).answers == ("2",)
+    assert AnswerVocabulary.build([["tape_dispenser"], ["book, scissor"]], normalised=False).answers == (
+        "book, scissor",
+        "tape_dispenser",
+    )
+
+
+def test_a_vocabulary_is_rebuilt_from_what_a_checkpoint_keeps() -> None:
+    vocabulary = AnswerVocabulary.build(QUESTIONS)
+    assert AnswerVocabulary(list(vocabulary.answers), vocabulary.normalised) == vocabulary
+    assert [vocabulary.index[vocabulary[number]] for number in range(len(vocabulary))] == [0, 1, 2]
+
+
+def test_no_answer_left_is_an_error_that_says_what_to_do() -> None:
+    with pytest.raises(DataError, match="none of 3 answers is given to 9 questions: lower the minimum count"):
+        AnswerVocabulary.build(QUESTIONS, minimum=9)
+
+
+def test_soft_targets_normalise_annotators_before_lookup() -> None:
+    vocabulary = AnswerVocabulary(("2", "yes", "t shirt"))
+    answers = ["two", "2", "Two", "T-shirt", *["three"] * 6]
+    assert soft_targets(answers, vocabulary) == pytest.approx({0: 0.9, 2: 0.3})
+    assert hard_target(answers, vocabulary) == 0
+    assert soft_targets(["three"] * 10, vocabulary) == {}
+    assert hard_target(["three"] * 10, vocabulary) is None
+
+
+def test_few_annotators_give_their_shares() -> None:
+    vocabulary = AnswerVocabulary(("tape_dispenser", "red"), normalised=False)
+    assert soft_targets(["tape_dispenser"], vocabulary) == {0: 1.0}
+    assert soft_targets(["red", "tape_dispenser"], vocabulary) == {1: 0.5, 0: 0.5}
+
+
+def test_the_first_of_equally_common_answers_is_the_most_common() -> None:
+    assert most_common_answer(["no", "The Yes", "yes", "No"]) == "no"
+    assert most_common_answer(["A", "a", "a"], normalised=False) == "a"
