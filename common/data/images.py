@@ -21,7 +21,7 @@ from common.errors import ImageError
 SUFFIXES = {".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
 PADDING_GREY = 128  # about zero once the encoder has normalised it
 _BOMBS = (Image.DecompressionBombWarning, Image.DecompressionBombError)
-_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error)
+_DAMAGE = (OSError, SyntaxError, ValueError, RuntimeError, EOFError, LookupError, TypeError, struct.error, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def load_image(path: str | Path) -> Image.Image:
         raise ImageError(f"image {path} may not be read: {error.strerror}") from error
     except _DAMAGE as error:
         reason = " ".join(str(error).split())
-        raise ImageError(f"image {path} is damaged and cannot be decoded: {reason}") from error
+        raise ImageError(f"image {path} cannot be decoded (is it damaged?): {reason}") from error
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

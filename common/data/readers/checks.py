@@ -40,7 +40,9 @@ def parse_json(text: str, where: str) -> Any:
         raise DataError(
             f"{where} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}{cut}"
         ) from error
-    except (RecursionError, ValueError) as error:
+    except RecursionError as error:
+        raise DataError(f"{where} is nested too deeply for an annotation file") from error
+    except ValueError as error:  # a number of thousands of digits
         raise DataError(f"{where} is no annotation file: {error}") from error
 
 
