@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +15,7 @@ from matplotlib.patches import FancyBboxPatch, Rectangle
 from PIL import Image
 
 from common.errors import ConfigError
+from common.explain.files import replacing
 from common.explain.typesetting import FONT, text_width
 
 POINTS_PER_INCH = 72
@@ -134,7 +134,7 @@ def _unit(colour: tuple[int, int, int]) -> tuple[float, float, float]:
 def save_figure(figure: Figure, path: Path | str) -> None:
     """Write a figure as PNG, PDF or SVG, as the suffix says; the file appears whole or not at all.
 
-    Raises ConfigError for another suffix, OSError where the file cannot be written.
+    Raises ConfigError for another suffix, DataError where the file cannot be written.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -145,13 +145,8 @@ def save_figure(figure: Figure, path: Path | str) -> None:
     }
     if suffix not in options:
         raise ConfigError(f"{path}: figures are written as {', '.join(options)}, not as {suffix or 'no suffix'!r}")
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with rc_context(_STYLE):
-            figure.savefig(draft, format=suffix[1:], dpi=figure.dpi, **options[suffix])
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with replacing(path) as draft, rc_context(_STYLE):
+        figure.savefig(draft, format=suffix[1:], dpi=figure.dpi, **options[suffix])
 
 
 def figure_to_image(figure: Figure) -> Image.Image:

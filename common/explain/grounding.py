@@ -29,8 +29,9 @@ def inside(
     hit = np.zeros(np.broadcast_shapes(np.shape(x), np.shape(y)), dtype=bool)
     for box in boxes:
         x0, y0, x1, y1 = np.multiply(box.corners, (width, height, width, height))
-        distance = np.maximum(np.maximum(x0 - x, x - x1), 0) ** 2 + np.maximum(np.maximum(y0 - y, y - y1), 0) ** 2
-        hit |= (distance == 0) | (distance < tolerance**2)
+        across = np.maximum(np.maximum(x0 - x, x - x1), 0)
+        down = np.maximum(np.maximum(y0 - y, y - y1), 0)
+        hit |= across**2 + down**2 < tolerance**2 if tolerance else (across == 0) & (down == 0)
     return hit
 
 
@@ -57,9 +58,9 @@ def attention_correctness(
     A uniform map scores the boxes' share of the picture's area: `area_fraction`.
     """
     placed = place_map(weights, layout, picture_size)
-    total = placed.sum(dtype=np.float64)
     target = inside(*_pixel_centres(picture_size), boxes, picture_size)
-    return float(placed[target].sum(dtype=np.float64) / total) if total > 0 else 0.0
+    total = float(placed.sum())
+    return float(placed.sum(where=target)) / total if total > 0 else 0.0
 
 
 def area_fraction(boxes: Sequence[NamedBox], picture_size: tuple[int, int], tolerance: float = 0.0) -> float:
@@ -124,9 +125,10 @@ class PointingGame:
         self.count += 1
         self.totals["pointing"] += pointing_hit(weights, layout, boxes, picture_size, self.tolerance)
         self.totals["centre"] += float(centre)
-        self.totals["uniform"] += area_fraction(boxes, picture_size, self.tolerance)
+        area = area_fraction(boxes, picture_size)
+        self.totals["area"] += area
+        self.totals["uniform"] += area_fraction(boxes, picture_size, self.tolerance) if self.tolerance else area
         self.totals["correctness"] += attention_correctness(weights, layout, boxes, picture_size)
-        self.totals["area"] += area_fraction(boxes, picture_size)
         self.totals["entropy"] += entropy(weights).item()
 
     def result(self) -> dict[str, float]:
@@ -137,6 +139,17 @@ class PointingGame:
         entropy: of the weights, in nats.
         """
         return {name: total / max(self.count, 1) for name, total in self.totals.items()} | {"n": self.count}
+
+    def report(self) -> dict[str, float]:
+        """What an evaluation prints, in percent: the hits, and beside them what looking without thought would score."""
+        result = self.result()
+        return {
+            "pointing": 100 * result["pointing"],
+            "pointing, centre of the picture": 100 * result["centre"],
+            "pointing, uniform": 100 * result["uniform"],
+            "attention in the box": 100 * result["correctness"],
+            "attention in the box, uniform": 100 * result["area"],
+        }
 
 
 def _pixel_centres(picture_size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

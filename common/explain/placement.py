@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
@@ -47,6 +49,7 @@ def peaks(
     return centres.clamp(0, 1).numpy() * np.asarray(picture_size)
 
 
+@lru_cache(maxsize=64)  # pictures of one size and view follow one another
 def _interpolation(pixels: int, cells: int, view: tuple[float, float], smooth: bool) -> NDArray[np.float32]:
     """How much each cell along one side of the grid gives to each pixel: [pixels cells], rows sum to 1 in the view."""
     start, end = view
@@ -56,7 +59,9 @@ def _interpolation(pixels: int, cells: int, view: tuple[float, float], smooth: b
     seen = (position >= -0.5) & (position <= cells - 0.5)
     kernel[~seen] = 0
     kernel[seen] /= kernel[seen].sum(1, keepdims=True)
-    return kernel.astype(np.float32)
+    parts = kernel.astype(np.float32)
+    parts.flags.writeable = False  # it is shared by all callers
+    return parts
 
 
 def _cubic_spline(distance: NDArray[np.float64]) -> NDArray[np.float64]:
