@@ -34,26 +34,33 @@ def score_captions(
     scores = {f"BLEU-{order}": score for order, score in enumerate(bleu(hypotheses, truths), start=1)}
     scores["ROUGE-L"] = rouge_l(hypotheses, truths)
     scores["CIDEr-D"] = cider_d(hypotheses, truths)
-    if meteor or (meteor is None and why_no_meteor() is None):
-        try:
-            scores["METEOR"] = meteor_score(hypotheses, truths)
-        except ConfigError as error:
-            if meteor:
-                raise
-            logger.warning("%s", error)
+    if meteor is not False:
+        scores |= _meteor_if_it_runs(hypotheses, truths, required=meteor is True)
     return {name: 100 * score for name, score in scores.items()}
 
 
 def provenance(scores: Mapping[str, float], references: Mapping[int | str, Sequence[str]]) -> dict[str, str]:
     """What the scores were made with and against, to be printed and saved beside them."""
     sentences = sum(map(len, references.values()))
-    absent = f"not computed: {why_no_meteor() or 'not asked for'}"
+    absent = f"not computed: {why_no_meteor() or 'not asked for, or its Java program failed'}"
     return {
         "tokens": "PTB-like, pure Python",
         "BLEU, ROUGE-L, CIDEr-D": "formulas of coco-caption, pure Python; CIDEr-D idf from these references",
         "METEOR": "1.5, Java" if "METEOR" in scores else absent,
         "references": f"{sentences} captions of {len(references)} images",
     }
+
+
+def _meteor_if_it_runs(
+    hypotheses: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]], required: bool
+) -> dict[str, float]:
+    try:
+        return {"METEOR": meteor_score(hypotheses, references)}
+    except ConfigError as error:
+        if required:
+            raise
+        logger.info("%s", error)
+        return {}
 
 
 def _check(captions: Mapping[int | str, str], references: Mapping[int | str, Sequence[str]]) -> None:

@@ -54,7 +54,7 @@ def test_a_java_that_fails_costs_meteor_only(
     java.write_text(f"#!/bin/sh\n{program}\n")
     java.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.INFO):
         assert "METEOR" not in score_captions(CAPTIONS, REFERENCES)
     assert "METEOR's Java program failed" in caplog.text
     with pytest.raises(ConfigError, match="check `java -version`"):

@@ -59,7 +59,7 @@ def test_a_full_disk_leaves_the_older_file(tmp_path: Path, monkeypatch: pytest.M
     [
         (b"", "not JSON"),
         (b'[{"image_id": 1, "capt', "cut off"),
-        (b"[" * 100_000, "nested too deeply"),
+        (b"[" * 100_000, "nested too deeply|not JSON"),
         (b"\xff\xfe", "not UTF-8"),
         (b'{"image_id": 1, "caption": "a"}', "must be a JSON list"),
         (b"[7]", "entry 0 needs 'image_id' and 'caption'"),
