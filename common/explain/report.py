@@ -71,11 +71,12 @@ def write_report(
         for name in dict.fromkeys([*scores, *examples])
     ]
     data = json.dumps({"title": title, "introduction": introduction, "sections": sections}, allow_nan=False)
-    page = files("common.explain").joinpath("report.html").read_text(encoding="utf-8")
-    before, after = page.replace("{{title}}", html.escape(title)).split("{{data}}")
+    template = files("common.explain").joinpath("report.html").read_text(encoding="utf-8")
+    head, foot = template.split("{{data}}")
+    # "<" escaped: "</script>" or "<!--" in a caption must not end the script element that holds the data
+    page = head.replace("{{title}}", html.escape(title)) + data.replace("<", "\\u003c") + foot
     with replacing(Path(path)) as draft:
-        # "<" escaped: "</script>" or "<!--" in a caption must not end the script element that holds the data
-        draft.write_text(before + data.replace("<", "\\u003c") + after, encoding="utf-8")
+        draft.write_text(page, encoding="utf-8", errors="replace")  # half a character in the title
 
 
 def _example(example: Example) -> dict[str, Any]:
@@ -149,6 +150,6 @@ def _embedded(image: Image.Image) -> str:
     encodings = []
     for kind in ("png", "jpeg"):
         stream = io.BytesIO()
-        picture.save(stream, kind, quality=88, optimize=True)
+        picture.save(stream, kind, quality=88)
         encodings.append(f"data:image/{kind};base64," + base64.b64encode(stream.getvalue()).decode("ascii"))
     return min(encodings, key=len)

@@ -87,7 +87,7 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkey
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Figure, "savefig", full_disk)
-    with pytest.raises(DataError, match="cannot write .*figure.png: No space left on device"):
+    with pytest.raises(DataError, match=r"cannot write .*figure\.png: No space left on device"):
         save_figure(draw_caption(PICTURE, caption("a")), path)
     assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"old"]
 
