@@ -19,9 +19,13 @@ def test_the_draft_takes_the_place_of_the_file_and_folders_are_made(tmp_path: Pa
 def test_an_interruption_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "file.txt"
     path.write_text("old")
-    with pytest.raises(KeyboardInterrupt), replacing(path) as draft:
+
+    def write_half(draft: Path) -> None:
         draft.write_text("half")
         raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), replacing(path) as draft:
+        write_half(draft)
     assert [file.read_text() for file in tmp_path.iterdir()] == ["old"]
 
 
