@@ -14,7 +14,7 @@ from uuid import uuid4
 import torch
 from jaxtyping import Bool, Float
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 from tqdm import tqdm
 
@@ -200,10 +200,10 @@ def _save(path: Path, tensors: dict[str, Tensor], header: _Header) -> None:
     unfinished = path.with_suffix(f".{uuid4().hex}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, unfinished, metadata={"header": json.dumps(asdict(header))})
+        unfinished.write_bytes(save(tensors, metadata={"header": json.dumps(asdict(header))}))
         os.replace(unfinished, path)
-    except (SafetensorError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"features cannot be written to {path.parent} (is the disk full?): {reason}") from error
+    except OSError as error:
+        raise DataError(f"features cannot be written to {path.parent}: {error.strerror}") from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        if unfinished.exists():
+            unfinished.unlink()
