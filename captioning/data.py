@@ -13,7 +13,7 @@ from torch import Tensor
 from common.attention import VisualFeatures
 from common.data.batches import ImageBatch, Transferable
 from common.data.loading import VisualLoader, pad_texts
-from common.data.module import PictureData
+from common.data.module import Loading, PictureData
 from common.data.readers import CaptionSource
 from common.data.records import CaptionRecord
 from common.data.tokenizer import tokenize
@@ -77,15 +77,12 @@ class CaptioningData(PictureData[CaptionRecord, CaptionSource]):
         train: CaptionSource | None = None,
         val: CaptionSource | None = None,
         test: CaptionSource | None = None,
-        batch_size: int = 32,
+        loading: Loading = Loading(),
         captions_per_image: int | None = None,
         minimum_count: int = 5,
         longest: int = 40,
-        workers: int = 0,
-        in_memory: bool = False,
-        cache: str | None = None,
     ) -> None:
-        super().__init__(train, val, test, batch_size, workers, in_memory, cache)
+        super().__init__(train, val, test, loading)
         self.captions_per_image = captions_per_image
         self.minimum_count = minimum_count
         self.longest = longest

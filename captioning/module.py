@@ -9,22 +9,27 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from captioning.data import CaptionBatch
+from captioning.data import CaptionBatch, CaptioningData
 from captioning.decoders import Decoder
 from captioning.metrics import bleu, cider_d
 from captioning.objectives import Objective
 from captioning.search import Hypothesis, Search, beam_search
 from common.attention import Attention, AttentionMap, VisualFeatures
 from common.data.batches import ImageBatch
+from common.data.images import load_image
 from common.data.records import Prediction
 from common.data.tokenizer import tokenize
 from common.data.vocabulary import Vocabulary
 from common.encoders import VisualEncoder
-from common.training.checkpoints import TaskModule
+from common.explain.canvas import figure_to_image
+from common.explain.overlays import draw_caption
 from common.training.optimisation import Optimisation, configure
 from common.training.parts import Part, build
+from common.training.task import ShownExample, TaskModule
 
 GREEDY = 1
+SHOWN = 8  # held-out examples that are shown at each validation
+SHOWN_DPI = 80
 
 
 class CaptioningModule(TaskModule):
@@ -42,6 +47,7 @@ class CaptioningModule(TaskModule):
 
     task = "captioning"
     script = "scripts/caption.py"
+    metric = "val/CIDEr-D"
 
     def __init__(
         self,
@@ -71,10 +77,14 @@ class CaptioningModule(TaskModule):
         self._written: dict[int | str, list[str]] = {}
         self._references: dict[int | str, list[list[str]]] = {}
 
+    def attach(self, data: CaptioningData) -> None:
+        """Tell the data how this model wants its pictures and words."""
+        data.attach(self.encoder, self.words.words)
+
     def setup(self, stage: str) -> None:
-        """Tell the data module how this model wants its pictures and words."""
-        self.encoder.to(self.trainer.strategy.root_device)
-        self.trainer.datamodule.attach(self.encoder, self.words.words)  # type: ignore[attr-defined]
+        """Attach the trainer's data."""
+        self.encoder.to(self.trainer.strategy.root_device)  # where features for a cache are computed
+        self.attach(self.trainer.datamodule)  # type: ignore[attr-defined]
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """See `Optimisation`."""
@@ -127,6 +137,18 @@ class CaptioningModule(TaskModule):
         features = self.features(visual)
         found = beam_search(self.decoder, features, search or self.search)
         return [self._prediction(hypotheses, features, index) for index, hypotheses in enumerate(found)]
+
+    def show_examples(self) -> list[ShownExample]:
+        """The first pictures of the validation split, captioned by the model as it is now."""
+        data: CaptioningData = self.trainer.datamodule  # type: ignore[attr-defined]
+        records = data.records("val")[:SHOWN]
+        predictions = self.caption(data.collate("val", data.visual, self.words.words)(records).visual.to(self.device))
+        examples = []
+        for record, prediction in zip(records, predictions, strict=True):
+            image = load_image(record.image)
+            figure = figure_to_image(draw_caption(image, prediction, dpi=SHOWN_DPI))
+            examples.append(ShownExample(image, prediction, " / ".join(record.captions), figure))
+        return examples
 
     def _prediction(self, hypotheses: list[Hypothesis], features: VisualFeatures, index: int) -> Prediction:
         best = hypotheses[0]

@@ -116,7 +116,7 @@ def _hypotheses(traces: list[_Trace], total: Float[Tensor, "B Q"], length_power:
     tokens, log_probs, weights = (torch.stack(parts[::-1], 2).cpu() for parts in zip(*steps, strict=True))
     lengths = (tokens != END).sum(-1)  # [B Q] without the end
     scores = total.cpu() / (lengths + 1.0) ** length_power
-    order = scores.sort(-1, descending=True, stable=True).indices
+    order = torch.sort(scores, dim=-1, descending=True, stable=True).indices
     return [
         [
             Hypothesis(

@@ -8,7 +8,11 @@ from jaxtyping import install_import_hook
 
 # Before anything of ours is imported; only here, because a check costs some 25 us a call and breaks torch.compile.
 # The "numeric tower": as everywhere in Python, an int may stand where a float is annotated.
-CHECKED = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
+# `Self` means nothing to a checker that sees one method at a time, so it may be anything.
+CHECKED = (
+    "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True,"
+    " hint_overrides=beartype.FrozenDict({__import__('typing_extensions').Self: object})))"
+)
 install_import_hook(["common", "captioning", "vqa"], CHECKED)
 
 import random

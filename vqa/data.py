@@ -13,7 +13,7 @@ from torch import Tensor
 from common.attention import VisualFeatures
 from common.data.batches import ImageBatch, Transferable
 from common.data.loading import VisualLoader, pad_texts
-from common.data.module import Encoder, PictureData
+from common.data.module import Encoder, Loading, PictureData
 from common.data.readers import VQASource
 from common.data.records import VQARecord
 from common.data.tokenizer import tokenize
@@ -83,15 +83,27 @@ class VQACollate:
         return [records[index] for index in torch.randperm(len(records))[: self.questions].tolist()]
 
 
+@dataclass(frozen=True)
+class AnswerClasses:
+    """Which answers of the training questions become classes.
+
+    minimum_count: those that are right for at least so many questions.
+    most: at most so many, the most frequent; None takes all.
+    normalise: whether answers are brought to VQA's normal form first.
+    """
+
+    minimum_count: int = 1
+    most: int | None = None
+    normalise: bool = True
+
+
 class VQAData(PictureData[VQARecord, VQASource]):
     """Questions by split; see `PictureData` for the arguments that both tasks share.
 
     Args:
         questions_per_image: how many questions of a picture a training batch has, drawn anew each time; None takes all.
         minimum_count: words seen less often in the training questions are unknown.
-        minimum_answers: answers given to fewer training questions are no classes.
-        largest_answers: at most so many classes, the most frequent; None takes all.
-        normalise_answers: whether answers are brought to VQA's normal form.
+        classes: which answers there are to choose from.
     """
 
     def __init__(
@@ -99,22 +111,15 @@ class VQAData(PictureData[VQARecord, VQASource]):
         train: VQASource | None = None,
         val: VQASource | None = None,
         test: VQASource | None = None,
-        batch_size: int = 32,
+        loading: Loading = Loading(),
         questions_per_image: int | None = None,
         minimum_count: int = 1,
-        minimum_answers: int = 1,
-        largest_answers: int | None = None,
-        normalise_answers: bool = True,
-        workers: int = 0,
-        in_memory: bool = False,
-        cache: str | None = None,
+        classes: AnswerClasses = AnswerClasses(),
     ) -> None:
-        super().__init__(train, val, test, batch_size, workers, in_memory, cache)
+        super().__init__(train, val, test, loading)
         self.questions_per_image = questions_per_image
         self.minimum_count = minimum_count
-        self.minimum_answers = minimum_answers
-        self.largest_answers = largest_answers
-        self.normalise_answers = normalise_answers
+        self.classes = classes
 
     @cached_property
     def vocabulary(self) -> list[str]:
@@ -126,7 +131,7 @@ class VQAData(PictureData[VQARecord, VQASource]):
     def answers(self) -> list[str]:
         """The answers that a classifier chooses from; a plain list, so that it can go into a checkpoint."""
         given = (record.answers for record in self.records("train"))
-        built = AnswerVocabulary.build(given, self.minimum_answers, self.largest_answers, self.normalise_answers)
+        built = AnswerVocabulary.build(given, self.classes.minimum_count, self.classes.most, self.classes.normalise)
         return list(built.answers)
 
     def items(self, split: str) -> Sequence[Sequence[VQARecord]]:
@@ -139,7 +144,7 @@ class VQAData(PictureData[VQARecord, VQASource]):
     def attach(self, encoder: Encoder, words: Sequence[str], answers: Sequence[str]) -> None:  # type: ignore[override]
         """As `PictureData.attach`, and number the answers as the model does."""
         super().attach(encoder, words)
-        self._answers = AnswerVocabulary(tuple(answers), self.normalise_answers)
+        self._answers = AnswerVocabulary(tuple(answers), self.classes.normalise)
 
     def collate(self, split: str, loader: VisualLoader, words: Sequence[str]) -> VQACollate:
         """What makes batches of a split; `words` is the model's vocabulary."""

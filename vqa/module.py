@@ -11,19 +11,25 @@ from torch import Tensor
 
 from common.attention import AttentionMap, Boxes, CoAttention, Grid, VisualFeatures, Words
 from common.data.batches import ImageBatch
+from common.data.images import load_image
 from common.data.loading import pad_texts
 from common.data.records import Prediction
 from common.data.tokenizer import tokenize
 from common.data.vocabulary import Vocabulary
 from common.encoders import TextEncoder, VisualEncoder
 from common.errors import DataError
-from common.training.checkpoints import TaskModule
+from common.explain.canvas import figure_to_image
+from common.explain.overlays import draw_answer
 from common.training.optimisation import Optimisation, configure
 from common.training.parts import Part, build
-from vqa.data import VQABatch
+from common.training.task import ShownExample, TaskModule
+from vqa.answers import most_common_answer
+from vqa.data import VQABatch, VQAData
 from vqa.models import VQAModel, VQAOutput
 from vqa.objectives import AnswerObjective
 
+SHOWN = 8  # held-out examples that are shown at each validation
+SHOWN_DPI = 80
 ALTERNATIVES = 4  # the next best answers that a prediction names
 
 
@@ -43,6 +49,7 @@ class VQAModule(TaskModule):
 
     task = "vqa"
     script = "scripts/answer.py"
+    metric = "val/accuracy"
 
     def __init__(
         self,
@@ -72,10 +79,14 @@ class VQAModule(TaskModule):
         self.objective = build(objective, AnswerObjective)
         self.optimisation = optimisation
 
+    def attach(self, data: VQAData) -> None:
+        """Tell the data how this model wants its pictures, words and answers."""
+        data.attach(self.encoder, self.words.words, self.answers)
+
     def setup(self, stage: str) -> None:
-        """Tell the data module how this model wants its pictures, words and answers."""
-        self.encoder.to(self.trainer.strategy.root_device)
-        self.trainer.datamodule.attach(self.encoder, self.words.words, self.answers)  # type: ignore[attr-defined]
+        """Attach the trainer's data."""
+        self.encoder.to(self.trainer.strategy.root_device)  # where features for a cache are computed
+        self.attach(self.trainer.datamodule)  # type: ignore[attr-defined]
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """See `Optimisation`."""
@@ -131,6 +142,19 @@ class VQAModule(TaskModule):
             ]
             for row, asked in enumerate(questions)
         ]
+
+    def show_examples(self) -> list[ShownExample]:
+        """A question about each of the first pictures of the validation split, answered by the model as it is now."""
+        data: VQAData = self.trainer.datamodule  # type: ignore[attr-defined]
+        records = [asked[index % len(asked)] for index, asked in enumerate(data.items("val")[:SHOWN])]
+        batch = data.collate("val", data.visual, self.words.words)([[record] for record in records])
+        predictions = self.answer(batch.visual.to(self.device), [[record.question] for record in records])
+        examples = []
+        for record, (prediction,) in zip(records, predictions, strict=True):
+            image, truth = load_image(record.image), most_common_answer(record.answers, normalised=False)
+            figure = figure_to_image(draw_answer(image, record.question, prediction, truth, dpi=SHOWN_DPI))
+            examples.append(ShownExample(image, prediction, f"{record.question} {truth}", figure))
+        return examples
 
     def unknown_words(self, question: str) -> list[str]:
         """The words of a question that the model has not learned."""

@@ -13,7 +13,7 @@ class AnswerObjective(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, logits: Float[Tensor, "N A"], targets: Float[Tensor, "N A"]) -> dict[str, Float[Tensor, ""]]:
-        """Scalars by name; `targets` are the answers' scores in 0..1, zeros where no known answer is right."""
+        """Scalars by name; `targets` are the answers' scores in 0..1, a row of zeros where no known answer is right."""
 
 
 class LabelCrossEntropy(AnswerObjective):

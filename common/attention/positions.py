@@ -47,7 +47,7 @@ class Position(nn.Module, ABC):
         """Context [B Q D] and weights [B Q N]."""
 
 
-def expected_value(weights: Float[Tensor, "B Q N"], values: Float[Tensor, "B N D"]) -> Float[Tensor, "B Q D"]:
+def expected_value(weights: Float[Tensor, "*B Q N"], values: Float[Tensor, "*B N D"]) -> Float[Tensor, "*B Q D"]:
     """sum_i weights_i values_i."""
     return weights.to(values.dtype) @ values
 

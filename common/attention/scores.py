@@ -105,7 +105,7 @@ class _AdditiveLogits(torch.autograd.Function):
         hidden, vector = ctx.saved_tensors
         batch, queries, keys, width = hidden.shape
         grad_vector = grad.reshape(1, -1) @ hidden.view(-1, width)  # [1 E]
-        slope = hidden.square().neg_().add_(1)  # [B Q N E], derivative of tanh
+        slope = torch.addcmul(hidden.new_ones(()), hidden, hidden, value=-1)  # [B Q N E], derivative of tanh
         grad_query = torch.bmm(grad.reshape(-1, 1, keys), slope.view(-1, keys, width)).view(batch, queries, width)
         grad_keys = slope.mul_(grad.unsqueeze(-1)).sum(1) if queries > 1 else slope.mul_(grad.unsqueeze(-1)).squeeze(1)
         return grad_query * vector, grad_keys.mul_(vector), grad_vector.squeeze(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -51,11 +52,32 @@ class CachedFeatures:
     """A visual loader that reads features from a cache."""
 
     def __init__(self, cache: FeatureCache) -> None:
-        self.cache = cache
+        self.loading.cache = cache
 
     def __call__(self, records: Sequence[Record]) -> VisualFeatures:
         """Features [B R D] of the records' pictures."""
-        return self.cache.batch([record.image for record in records])
+        return self.loading.cache.batch([record.image for record in records])
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How batches are loaded.
+
+    batch_size: pictures per batch.
+    workers: processes that load batches; 0 loads in the training process.
+    in_memory: keep decoded pictures in memory, for data sets of small pictures.
+    cache: a folder for the features of a frozen encoder, which then runs once per picture; None computes them anew in
+        each epoch.
+    """
+
+    batch_size: int = 32
+    workers: int = 0
+    in_memory: bool = False
+    cache: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1 or self.workers < 0:
+            raise ConfigError(f"batch_size must be at least 1 and workers at least 0, not {self.batch_size}, {self.workers}")
 
 
 class PictureData(lightning.LightningDataModule, ABC, Generic[RecordType, SourceType]):
@@ -63,29 +85,15 @@ class PictureData(lightning.LightningDataModule, ABC, Generic[RecordType, Source
 
     Args:
         train, val, test: where each split's records come from; a split that is not used may be left out.
-        batch_size: pictures per batch.
-        workers: processes that load batches; 0 loads in the training process.
-        in_memory: keep decoded pictures in memory.
-        cache: a folder for the features of a frozen encoder, which then runs once per picture; None computes them anew
-            in each epoch.
+        loading: see `Loading`.
     """
 
     def __init__(
-        self,
-        train: SourceType | None,
-        val: SourceType | None,
-        test: SourceType | None,
-        batch_size: int,
-        workers: int,
-        in_memory: bool,
-        cache: str | None,
+        self, train: SourceType | None, val: SourceType | None, test: SourceType | None, loading: Loading
     ) -> None:
         super().__init__()
         self.sources = {"train": train, "val": val, "test": test}
-        self.batch_size = batch_size
-        self.workers = workers
-        self.in_memory = in_memory
-        self.cache = cache
+        self.loading = loading
         self._records: dict[str, list[RecordType]] = {}
         self._loader: VisualLoader | None = None
         self._words: Sequence[str] = ()
@@ -112,8 +120,8 @@ class PictureData(lightning.LightningDataModule, ABC, Generic[RecordType, Source
             ConfigError: a cache is asked for, but the encoder is trained, or needs boxes.
         """
         self._words = words
-        images = ImageLoader(encoder.preprocessing, encoder.needs_boxes, self.in_memory)
-        self._loader = images if self.cache is None else CachedFeatures(self._cached(encoder, images, Path(self.cache)))
+        images = ImageLoader(encoder.preprocessing, encoder.needs_boxes, self.loading.in_memory)
+        self._loader = images if self.loading.cache is None else CachedFeatures(self._cached(encoder, images, Path(self.loading.cache)))
 
     def _cached(self, encoder: Encoder, images: ImageLoader, folder: Path) -> FeatureCache:
         if not encoder.frozen or encoder.needs_boxes:
@@ -133,6 +141,17 @@ class PictureData(lightning.LightningDataModule, ABC, Generic[RecordType, Source
     def collate(self, split: str, loader: VisualLoader, words: Sequence[str]) -> Callable[[Any], Any]:
         """What makes batches of a split's items."""
 
+    @property
+    def visual(self) -> VisualLoader:
+        """What loads pictures or features for the attached encoder.
+
+        Raises:
+            ConfigError: `attach` has not been called.
+        """
+        if self._loader is None:
+            raise ConfigError("the data module does not know the encoder yet: call attach(encoder, vocabulary) first")
+        return self._loader
+
     def items(self, split: str) -> Sequence[Any]:
         """What a batch is made of: the records, where a task has nothing else in mind."""
         return self.records(split)
@@ -143,15 +162,13 @@ class PictureData(lightning.LightningDataModule, ABC, Generic[RecordType, Source
         Raises:
             ConfigError: `attach` has not been called.
         """
-        if self._loader is None:
-            raise ConfigError("the data module does not know the encoder yet: call attach(encoder, vocabulary) first")
         return DataLoader(
             self.items(split),  # type: ignore[arg-type]  # a sequence is all that a map-style loader needs
-            batch_size=self.batch_size,
+            batch_size=self.loading.batch_size,
             shuffle=split == "train",
-            num_workers=self.workers,
-            collate_fn=self.collate(split, self._loader, self._words),
-            persistent_workers=self.workers > 0,
+            num_workers=self.loading.workers,
+            collate_fn=self.collate(split, self.visual, self._words),
+            persistent_workers=self.loading.workers > 0,
         )
 
     def train_dataloader(self) -> DataLoader[Any]:

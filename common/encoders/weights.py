@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +49,18 @@ def create_backbone(
         )
     overlay = {**arguments.pop("pretrained_cfg_overlay", {}), "file": str(weights)}
     try:
-        return _create(name, arguments | {"pretrained_cfg_overlay": overlay}, pretrained=True)
+        with _missing_keys() as missing:
+            backbone = _create(name, arguments | {"pretrained_cfg_overlay": overlay}, pretrained=True)
     except ConfigError:
         raise
     except Exception as error:  # readers of weight files raise anything from EOFError to SafetensorError
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise CheckpointError(f"weights {weights} do not fit {name}: {reason}") from error
+    if lacking := sorted(missing & dict(backbone.named_parameters()).keys()):
+        raise CheckpointError(
+            f"weights {weights} do not fit {name}: the file lacks {len(lacking)} of its parameters, {lacking[0]} first"
+        )
+    return backbone
 
 
 def _create(name: str, arguments: dict[str, Any], pretrained: bool) -> nn.Module:
@@ -60,6 +69,27 @@ def _create(name: str, arguments: dict[str, Any], pretrained: bool) -> nn.Module
         return timm.create_model(name, pretrained=pretrained, num_classes=0, **arguments)
     except TypeError as error:
         raise ConfigError(f"model_args of {name}: {error}") from error
+
+
+@contextmanager
+def _missing_keys() -> Iterator[set[str]]:
+    """What timm does not find in a weights file: it only logs that, and the layers would silently stay random."""
+    logger, missing = logging.getLogger("timm.models._builder"), set[str]()
+
+    def collect(record: logging.LogRecord) -> bool:
+        kind, _, rest = record.getMessage().partition("(")
+        if kind.startswith("Missing keys"):
+            missing.update(rest.partition(")")[0].split(", "))
+        return False  # nothing reaches the screen: what is unexpected is the classifier
+
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addFilter(collect)
+    try:
+        yield missing
+    finally:
+        logger.removeFilter(collect)
+        logger.setLevel(level)
 
 
 def _takes_image_size(architecture: str) -> bool:

@@ -6,42 +6,17 @@ import os
 import pickle
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass
+from dataclasses import is_dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
-from lightning.pytorch import LightningModule
 from torch import nn
 
 from common.errors import CheckpointError, SaccadeError
-
-FORMAT = 1  # of what is written below; to be raised when older readers would go wrong
-
-
-class TaskModule(LightningModule):
-    """A model with its task. Its checkpoints say what they are, and hold the constructor's arguments as plain values.
-
-    A subclass calls `self.save_hyperparameters(logger=False)` in its constructor, whose arguments must be plain values
-    or dataclasses of plain values.
-    """
-
-    task: ClassVar[str]
-    script: ClassVar[str]  # what to use its checkpoints with
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add who wrote it and for what."""
-        checkpoint["saccade"] = {
-            "format": FORMAT,
-            "version": version("saccade"),
-            "task": self.task,
-            "script": self.script,
-        }
-        hyper_parameters = checkpoint.get("hyper_parameters", {})
-        checkpoint["hyper_parameters"] = {name: _plain(value) for name, value in hyper_parameters.items()}
-
+from common.training.task import FORMAT, TaskModule
 
 M = TypeVar("M", bound=TaskModule)
 
@@ -66,9 +41,10 @@ class WholeFileIO(TorchCheckpointIO):
                 os.fsync(file.fileno())
             unfinished.replace(path)
         except OSError as error:
-            unfinished.unlink(missing_ok=True)
             reason = error.strerror or error
             raise CheckpointError(f"{path} could not be written ({reason}); what was there before is whole") from error
+        finally:
+            unfinished.unlink(missing_ok=True)
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -113,6 +89,17 @@ def check_task(path: str | Path, content: Mapping[str, Any], expected: type[Task
         )
 
 
+def check_fit(path: str | Path, content: Mapping[str, Any], module: nn.Module) -> None:
+    """See that the weights of a checkpoint are those that `module` wants.
+
+    Raises:
+        CheckpointError: they are not; the message names the first that is not.
+    """
+    misfit = _first_misfit(module, content["state_dict"])
+    if misfit is not None:
+        raise CheckpointError(f"{path} does not fit{_other_version(content)}: {misfit}")
+
+
 def load_module(path: str | Path, expected: type[M]) -> M:
     """The model of a checkpoint, on the CPU, in evaluation mode. Pretrained weights are not read a second time.
 
@@ -128,9 +115,7 @@ def load_module(path: str | Path, expected: type[M]) -> M:
         TypeError,
     ) as error:  # TypeError: settings that this version does not have, or has in addition
         raise CheckpointError(f"{path} does not fit{_other_version(content)}: {error}") from error
-    misfit = _first_misfit(module, content["state_dict"])
-    if misfit is not None:
-        raise CheckpointError(f"{path} does not fit{_other_version(content)}: {misfit}")
+    check_fit(path, content, module)
     module.load_state_dict(content["state_dict"])
     return module.eval()
 
@@ -160,7 +145,3 @@ def _first_misfit(module: nn.Module, weights: Mapping[str, torch.Tensor]) -> str
 def _other_version(content: Mapping[str, Any]) -> str:
     writer = content["saccade"].get("version")
     return "" if writer == version("saccade") else f" (written by Saccade {writer}, this is {version('saccade')})"
-
-
-def _plain(value: Any) -> Any:
-    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value

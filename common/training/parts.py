@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Mapping
+from dataclasses import is_dataclass
 from importlib import import_module
 from types import ModuleType, NoneType, UnionType
 from typing import Any, Literal, TypedDict, TypeVar, Union, get_args, get_origin, get_type_hints, is_typeddict
@@ -44,8 +45,12 @@ def build(part: Part, base: type[T], **given: Any) -> T:
     Raises:
         ConfigError: the recipe names an unknown class or key, lacks a key, or has a value of the wrong type.
     """
-    path, settings = _read(part)
-    kind = _find(path, base)
+    path, settings = read_part(part)
+    return _construct(find_class(path, base), path, settings, given)
+
+
+def _construct(kind: type[T], path: str, settings: Mapping[str, Any], given: Mapping[str, Any]) -> T:
+    """`kind(**settings)`, with what is given, once all names and types are seen to be right."""
     parameters = {
         name: parameter
         for name, parameter in inspect.signature(kind).parameters.items()
@@ -72,8 +77,12 @@ def build(part: Part, base: type[T], **given: Any) -> T:
         raise ConfigError(f"{path}: {error}") from error
 
 
-def _read(part: Any) -> tuple[str, Mapping[str, Any]]:
-    """The class path and the settings of a recipe."""
+def read_part(part: Any) -> tuple[str, Mapping[str, Any]]:
+    """The class path and the settings of a recipe.
+
+    Raises:
+        ConfigError: it is not written as one.
+    """
     if not isinstance(part, Mapping) or not isinstance(part.get("class_path"), str):
         raise ConfigError(f"a part is written as {{class_path: ..., init_args: {{...}}}}, not {part!r}")
     for key in part.keys() - {"class_path", "init_args"}:
@@ -84,8 +93,12 @@ def _read(part: Any) -> tuple[str, Mapping[str, Any]]:
     return part["class_path"], settings
 
 
-def _find(path: str, base: type[T]) -> type[T]:
-    """The class at a dotted path, which must be a subclass of `base`."""
+def find_class(path: str, base: type[T]) -> type[T]:
+    """The class at a dotted path.
+
+    Raises:
+        ConfigError: there is none, or it is no subclass of `base`.
+    """
     module_name, _, name = path.rpartition(".")
     module = _module(module_name, path)
     found = getattr(module, name, None)
@@ -136,6 +149,8 @@ def _conform(value: Any, kind: Any, given: Mapping[str, Any]) -> Any:
         return _require(isinstance(value, Mapping), value)
     if isinstance(value, Mapping) and "class_path" in value and not issubclass(kind, Mapping):
         return build(value, kind, **given)  # type: ignore[arg-type]
+    if isinstance(value, Mapping) and is_dataclass(kind):
+        return _construct(kind, kind.__name__, value, {})
     if isinstance(value, bool):
         return _require(kind in (bool, object), value)
     return _require(isinstance(value, (int, float) if kind is float else kind), value)

@@ -18,6 +18,14 @@ def test_select_takes_one_picture_out_of_boxes() -> None:
     assert torch.equal(Boxes(corners).select(2).corners, corners[2])
 
 
+def test_the_cells_of_a_grid_lie_row_by_row_in_its_view() -> None:
+    whole, padded = Grid(2, 2, torch.tensor([[0.0, 0.0, 1.0, 1.0], [-0.5, 0.0, 1.5, 1.0]])).rectangles()
+    assert whole.tolist() == [[0, 0, 0.5, 0.5], [0.5, 0, 1, 0.5], [0, 0.5, 0.5, 1], [0.5, 0.5, 1, 1]]
+    assert padded.tolist() == [[-0.5, 0, 0.5, 0.5], [0.5, 0, 1.5, 0.5], [-0.5, 0.5, 0.5, 1], [0.5, 0.5, 1.5, 1]]
+    wide = Grid(1, 4, torch.tensor([0.0, 0.0, 1.0, 1.0])).rectangles()
+    assert wide.tolist() == [[0, 0, 0.25, 1], [0.25, 0, 0.5, 1], [0.5, 0, 0.75, 1], [0.75, 0, 1, 1]]
+
+
 def test_every_axis_of_a_map_has_a_name() -> None:
     with pytest.raises(ValueError, match=r"1 axis names .* shape \(2, 3\)"):
         AttentionMap(torch.ones(2, 3), ("region",), Words(("a", "b", "c")), "soft")

@@ -1,0 +1,66 @@
+"""Scores of a captioner on a data set: words against references, and, where boxes are known, looks against places."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from PIL import Image
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from captioning.metrics import score_captions
+from captioning.module import CaptioningModule
+from captioning.search import Search
+from common.data.records import CaptionRecord, Prediction
+from common.data.scenes import named_pairs
+from common.explain.grounding import PointingGame, object_mentions
+
+
+def caption_all(
+    module: CaptioningModule, loader: DataLoader[CaptionRecord], search: Search | None = None
+) -> dict[int | str, Prediction]:
+    """A caption for each picture of a loader, by image id."""
+    predictions: dict[int | str, Prediction] = {}
+    module.eval()
+    for batch in tqdm(loader, desc="captions", unit="batch"):
+        found = module.caption(batch.visual.to(module.device), search)
+        predictions.update({record.image_id: each for record, each in zip(batch.records, found, strict=True)})
+    return predictions
+
+
+def score(
+    records: Sequence[CaptionRecord], predictions: Mapping[int | str, Prediction], meteor: bool | None = None
+) -> dict[str, float]:
+    """Every measure that the records allow, in percent (CIDEr-D times 100), by name."""
+    scores = score_captions(
+        {record.image_id: predictions[record.image_id].text for record in records},
+        {record.image_id: record.captions for record in records},
+        meteor,
+    )
+    if any(record.boxes for record in records):
+        scores |= pair_agreement(records, predictions) | grounding(records, predictions)
+    return scores
+
+
+def pair_agreement(records: Sequence[CaptionRecord], predictions: Mapping[int | str, Prediction]) -> dict[str, float]:
+    """The share of the (colour, shape) pairs that captions name which the picture has."""
+    true = named = 0
+    for record in records:
+        for colour, shape in named_pairs(predictions[record.image_id].text.split()):
+            named += 1
+            true += any(box.name == shape and colour in box.attributes for box in record.boxes)
+    return {"named pairs in the picture": 100 * true / named} if named else {}
+
+
+def grounding(records: Sequence[CaptionRecord], predictions: Mapping[int | str, Prediction]) -> dict[str, float]:
+    """The pointing game over the object words of the captions, with its baselines (see `PointingGame`)."""
+    game = PointingGame()
+    for record in records:
+        prediction = predictions[record.image_id]
+        attention = prediction.maps["caption"]
+        with Image.open(record.image) as image:
+            size = image.size
+        for position, boxes in object_mentions(prediction.text.split(), record.boxes):
+            if boxes:
+                game.add(attention.weights[position], attention.key_layout, boxes, size)  # type: ignore[arg-type]
+    return game.report()

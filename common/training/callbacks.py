@@ -1,0 +1,96 @@
+"""What goes on around training: checkpoints, seeds, the progress bar, examples to look at, the settings on record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning
+import wandb
+import yaml
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.loggers import WandbLogger
+
+from common.data.epochs import epoch_seed
+from common.training.task import ShownExample, TaskModule
+
+
+def best_and_last(folder: Path, metric: str) -> ModelCheckpoint:
+    """Keeps `best.ckpt`, by `metric`, and `last.ckpt`, both at the end of an epoch: resuming there is exact."""
+    return ModelCheckpoint(
+        dirpath=folder,
+        filename="best",
+        monitor=metric,
+        mode="max",
+        save_last=True,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+
+
+class EpochSeeds(Callback):
+    """Seeds all generators anew at the start of each epoch, so that a resumed run draws what an unbroken one would."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Seed Python's, NumPy's and PyTorch's generators; each process of several draws its own."""
+        processes = trainer.world_size
+        lightning.seed_everything(
+            epoch_seed(self.seed, trainer.current_epoch * processes + trainer.global_rank), verbose=False
+        )
+
+
+class Progress(TQDMProgressBar):
+    """A bar with the loss and the metric that matters."""
+
+    def __init__(self, metric: str, refresh_rate: int = 10) -> None:
+        super().__init__(refresh_rate=refresh_rate, leave=True)
+        self.metric = metric
+
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
+        """Those two, as far as they are known, by short names."""
+        known = {"loss": "train/loss", self.metric.split("/")[-1]: self.metric}
+        values = trainer.callback_metrics
+        return {short: f"{values[name]:.4g}" for short, name in known.items() if name in values}
+
+
+class ExampleTable(Callback):
+    """Logs a table of the same held-out examples at each validation: picture, prediction, truth, attention."""
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the table to Weights & Biases, where that is the logger."""
+        logger = trainer.logger
+        if trainer.sanity_checking or not trainer.is_global_zero or not isinstance(logger, WandbLogger):
+            return
+        examples = pl_module.show_examples() if isinstance(pl_module, TaskModule) else []
+        if examples:
+            rows = [_row(example) for example in examples]
+            table = wandb.Table(columns=["image", "prediction", "score", "truth", "attention"], data=rows)
+            figures = [wandb.Image(example.figure, caption=example.prediction.text) for example in examples]
+            logger.experiment.log({"examples": table, "attention": figures, "trainer/global_step": trainer.global_step})
+
+
+def _row(example: ShownExample) -> list[Any]:
+    prediction = example.prediction
+    return [wandb.Image(example.image), prediction.text, prediction.score, example.truth, wandb.Image(example.figure)]
+
+
+class RecordConfig(Callback):
+    """Writes the settings of the run as `config.yaml` into its folder and into Weights & Biases."""
+
+    def __init__(self, folder: Path, config: dict[str, Any]) -> None:
+        self.folder = folder
+        self.config = config
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write them before anything is trained."""
+        if not trainer.is_global_zero:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        text = yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True)
+        (self.folder / "config.yaml").write_text(text, encoding="utf-8")
+        if isinstance(trainer.logger, WandbLogger):
+            trainer.logger.experiment.config.update(self.config, allow_val_change=True)

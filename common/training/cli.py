@@ -1,0 +1,197 @@
+"""The command line of training: settings from files and options, faults told in one line, a folder for each run."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import re
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import wandb
+import yaml
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+
+from common.errors import EXIT_INTERRUPTED, ConfigError
+from common.training.callbacks import EpochSeeds, ExampleTable, Progress, RecordConfig, best_and_last
+from common.training.checkpoints import WholeFileIO, check_fit, check_task, read_checkpoint
+from common.training.composition import Config, check_names, compose
+from common.training.parts import find_class
+from common.training.task import TaskModule
+from common.training.wandb_run import experiment_logger
+
+LINKS = ("vocabulary", "answers")  # what a model takes from its data module, where it names it
+OPTIONS = ("model", "data", "trainer", "folder", "seed_everything", "ckpt_path")
+USAGE = (
+    "usage: python scripts/train.py fit --config FILE [--config FILE ...] [--KEY VALUE ...] [--print_config | --help]"
+)
+
+
+class TrainingCLI(LightningCLI):
+    """`fit` for any `TaskModule` with its data module, which the settings name by `class_path`."""
+
+    trainer: Trainer
+    model: TaskModule
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        """Read the arguments, put together all that they name, and train.
+
+        Raises:
+            SaccadeError: an argument, a setting or something they name is wrong.
+        """
+        self.arguments = list(arguments)
+        self.settings: Config = {} if self._asks_for_help() else self._composed()
+        _be_quiet()
+        strict = {"exit_on_error": False}
+        try:
+            super().__init__(
+                LightningModule,
+                LightningDataModule,
+                save_config_callback=None,  # `RecordConfig` writes into the run's folder
+                seed_everything_default=0,
+                parser_kwargs={**strict, "fit": strict},
+                subclass_mode_model=True,
+                subclass_mode_data=True,
+                auto_configure_optimizers=False,
+                load_from_checkpoint_support=False,  # `load_module` needs no more than plain values
+            )
+        except argparse.ArgumentError as error:
+            raise ConfigError(_one_line(str(error))) from error
+
+    def _asks_for_help(self) -> bool:
+        return not {"-h", "--help"}.isdisjoint(self.arguments)
+
+    def _composed(self) -> Config:
+        """The settings, their names checked."""
+        if self.arguments[:1] != ["fit"]:
+            raise ConfigError(USAGE)
+        settings = compose([option for option in self.arguments[1:] if option != "--print_config"])
+        check_names(settings, OPTIONS, {"model": TaskModule, "data": LightningDataModule, "trainer": Trainer})
+        return settings
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Training only: the scripts that evaluate and predict read checkpoints and need no settings."""
+        return {"fit": {"model", "train_dataloaders", "val_dataloaders", "datamodule", "weights_only"}}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the run's folder, and what the model takes from the data."""
+        parser.add_argument("--folder", type=str, required=True, help="where all of this run is written")
+        if self.settings:
+            model = find_class(self.settings["model"]["class_path"], TaskModule)
+            data = find_class(self.settings["data"]["class_path"], LightningDataModule)
+            for name in LINKS:
+                if hasattr(data, name):
+                    parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
+            self.model_type = model
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """See that all values are of the right types."""
+        if self._asks_for_help():
+            parser.parse_args(self.arguments)  # prints it and exits
+        self.config = parser.parse_object({"subcommand": "fit", "fit": self.settings})
+        if "--print_config" in self.arguments:
+            print(yaml.safe_dump(self._plain_config(), sort_keys=False), end="")
+            sys.exit()
+
+    def _parse_ckpt_path(self) -> None:
+        """Look at the checkpoint to resume from. (Lightning would let its settings override the given ones.)"""
+        path = self.config.fit.ckpt_path
+        if path is not None:
+            check_task(path, read_checkpoint(path), self.model_type)
+
+    def before_instantiate_classes(self) -> None:
+        """Keep an earlier run in the same folder from being overwritten.
+
+        Raises:
+            ConfigError: there is one, and it is not being resumed.
+        """
+        self.folder = Path(self.config.fit.folder)
+        last = self.folder / "last.ckpt"
+        if last.exists() and self.config.fit.ckpt_path is None:
+            raise ConfigError(f"{self.folder} holds a run: go on with --ckpt_path {last}, or give another --folder")
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """The trainer with what every run has: seeds, checkpoints, progress, Weights & Biases."""
+        given, seed = self.config_init.fit.trainer, self.config_init.fit.seed_everything
+        metric = self.model.metric
+        callbacks = [EpochSeeds(seed), ExampleTable(), RecordConfig(self.folder, self._plain_config())]
+        if given.enable_progress_bar is not False:
+            callbacks.append(Progress(metric))
+        if given.enable_checkpointing is not False:
+            callbacks.append(best_and_last(self.folder, metric))
+        logger = given.logger
+        if logger in (None, True) and not given.fast_dev_run:
+            logger = experiment_logger(self.folder, self.folder.name)
+        return super().instantiate_trainer(
+            logger=logger,
+            callbacks=[*(given.callbacks or []), *callbacks],
+            plugins=[*(given.plugins or []), WholeFileIO()],
+            default_root_dir=self.folder,
+            **kwargs,
+        )
+
+    def before_fit(self) -> None:
+        """See that the checkpoint to resume from fits the model.
+
+        Raises:
+            CheckpointError: it does not.
+        """
+        path = self.config.fit.ckpt_path
+        if path is not None:
+            check_fit(path, read_checkpoint(path), self.model)
+
+    def fit(self, model: LightningModule, **kwargs: Any) -> None:
+        """Train; on Ctrl-C say how to go on, and exit with the code for it."""
+        try:
+            self.trainer.fit(model, **kwargs)
+        except SystemExit:  # what Lightning makes of Ctrl-C
+            if not self.trainer.interrupted:
+                raise
+            print(f"\ninterrupted; {self._how_to_go_on()}", file=sys.stderr)
+            sys.exit(EXIT_INTERRUPTED)
+        finally:
+            wandb.finish()
+
+    def after_fit(self) -> None:
+        """Say where the result is."""
+        checkpoint = self.trainer.checkpoint_callback
+        best = getattr(checkpoint, "best_model_score", None)
+        if best is not None:
+            print(f"best {self.model.metric} {best:.4g}: {self.folder / 'best.ckpt'}")
+
+    def _how_to_go_on(self) -> str:
+        last = self.folder / "last.ckpt"
+        if not last.exists():
+            return "no epoch was finished, so there is no checkpoint yet"
+        return f"go on with: python scripts/train.py fit --config {self.folder / 'config.yaml'} --ckpt_path {last}"
+
+    def _plain_config(self) -> Config:
+        """All settings, defaults included, as they can be given again."""
+        parser = self._parser("fit")
+        config: Config = yaml.safe_load(parser.dump(self.config.fit, skip_none=False, skip_validation=True))
+        config.pop("ckpt_path", None)
+        return config
+
+
+def _one_line(message: str) -> str:
+    """What jsonargparse says in ten lines: where, and the innermost reason."""
+    noise = ("Does not validate", "Subtypes:", "Errors:", "Expected a <class 'NoneType'>", "Given value type:")
+    lines = [line.strip(" -") for line in message.splitlines()]
+    where = re.findall(r'Parser key "([^"]+)"', message)
+    reasons = [re.sub(r'^Parser key "[^"]+":|^Problem with given class_path .*', "", line) for line in lines]
+    reasons = [line.strip() for line in reasons if line.strip() and not line.startswith(noise) and len(line) < 200]
+    text = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", "; ".join(reasons)).replace("typing.", "")
+    return f"{'.'.join(where)}: {text}" if where else text.replace("fit.", "")
+
+
+def _be_quiet() -> None:
+    """Keep Lightning's notes on itself, and its advice that does not apply, off the screen."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    for advice in (".*does not have many workers", ".*smaller than the logging interval", ".*exists and is not empty"):
+        warnings.filterwarnings("ignore", advice)
