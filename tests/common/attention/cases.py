@@ -51,7 +51,7 @@ DISTRIBUTIONS: dict[str, Callable[[], Distribution]] = {
     "sigmoid": Sigmoid,
 }
 
-quick = settings(max_examples=6, deadline=None, derandomize=True)
+quick = settings(max_examples=5, deadline=None, derandomize=True)
 
 
 def build_score(name: str) -> Score:

@@ -69,7 +69,7 @@ def test_weights_that_fill_only_a_part_of_the_model_are_refused(tmp_path: Path) 
     del state["layer2.0.conv1.weight"], state["layer3.0.bn1.bias"]
     save_file(state, tmp_path / "part.safetensors")
     with pytest.raises(
-        CheckpointError, match=r"do not fit test_resnet: lacks 2 of its parameters, layer2\.0\.conv1\.weight"
+        CheckpointError, match=r"do not fit test_resnet: the file lacks 2 of its parameters, layer2\.0\.conv1\.weight"
     ):
         ImageEncoder("test_resnet", weights=str(tmp_path / "part.safetensors"))
 
