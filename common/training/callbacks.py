@@ -47,7 +47,7 @@ class Progress(TQDMProgressBar):
     """A bar with the loss and the metric that matters."""
 
     def __init__(self, metric: str, refresh_rate: int = 10) -> None:
-        super().__init__(refresh_rate=refresh_rate, leave=True)
+        super().__init__(refresh_rate=refresh_rate)
         self.metric = metric
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import logging
 import re
 import sys
@@ -82,12 +83,10 @@ class TrainingCLI(LightningCLI):
         """Add the run's folder, and what the model takes from the data."""
         parser.add_argument("--folder", type=str, required=True, help="where all of this run is written")
         if self.settings:
-            model = find_class(self.settings["model"]["class_path"], TaskModule)
-            data = find_class(self.settings["data"]["class_path"], LightningDataModule)
+            self.model_type = find_class(self.settings["model"]["class_path"], TaskModule)
             for name in LINKS:
-                if hasattr(data, name):
+                if name in inspect.signature(self.model_type).parameters:
                     parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
-            self.model_type = model
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """See that all values are of the right types."""
@@ -193,5 +192,6 @@ def _be_quiet() -> None:
     """Keep Lightning's notes on itself, and its advice that does not apply, off the screen."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
-    for advice in (".*does not have many workers", ".*smaller than the logging interval", ".*exists and is not empty"):
-        warnings.filterwarnings("ignore", advice)
+    advice = ("does not have many workers", "smaller than the logging interval", "exists and is not empty", "LeafSpec")
+    for words in advice:
+        warnings.filterwarnings("ignore", f".*{words}")

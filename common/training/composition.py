@@ -97,7 +97,7 @@ def _check_settings(settings: Mapping[str, Any], kind: type, where: str) -> None
         path, settings = read_part(settings)
         kind, where = find_class(path, kind), f"{where}.init_args"
     _check_known(settings, inspect.signature(kind).parameters, f"{where}: {kind.__name__} has")
-    hints = get_type_hints(kind.__init__)
+    hints = get_type_hints(kind.__init__)  # type: ignore[misc]
     for key, value in settings.items():
         for inner in (hints.get(key), *get_args(hints.get(key))):
             if isinstance(value, Mapping) and _is_ours(inner) and (is_dataclass(inner) or "class_path" in value):

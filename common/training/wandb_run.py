@@ -32,7 +32,9 @@ def experiment_logger(folder: Path, name: str, project: str = "saccade") -> Wand
         if reason is not None:
             os.environ["WANDB_MODE"] = "offline"
             print(f"Weights & Biases: offline ({reason}); `wandb sync {place}/offline-run-*` uploads the run later")
-    return WandbLogger(name=name, project=project, save_dir=folder, log_model=False)
+    logger = WandbLogger(name=name, project=project, save_dir=folder, log_model=False)
+    logger._wandb_init.pop("anonymous")  # Lightning always passes it on, and wandb warns of it
+    return logger
 
 
 def why_offline(patience: float = PATIENCE) -> str | None:
