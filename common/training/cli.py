@@ -17,7 +17,7 @@ import yaml
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from common.errors import EXIT_INTERRUPTED, ConfigError
+from common.errors import EXIT_INTERRUPTED, ConfigError, SaccadeError
 from common.training.callbacks import EpochSeeds, ExampleTable, Progress, RecordConfig, best_and_last
 from common.training.checkpoints import WholeFileIO, check_fit, check_task, read_checkpoint
 from common.training.composition import Config, check_names, compose
@@ -53,6 +53,7 @@ class TrainingCLI(LightningCLI):
                 LightningModule,
                 LightningDataModule,
                 save_config_callback=None,  # `RecordConfig` writes into the run's folder
+                trainer_defaults={"log_every_n_steps": 10},
                 seed_everything_default=0,
                 parser_kwargs={**strict, "fit": strict},
                 subclass_mode_model=True,
@@ -60,8 +61,8 @@ class TrainingCLI(LightningCLI):
                 auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,  # `load_module` needs no more than plain values
             )
-        except argparse.ArgumentError as error:
-            raise ConfigError(_one_line(str(error))) from error
+        except (argparse.ArgumentError, ValueError) as error:
+            raise _fault(error) from error
 
     def _asks_for_help(self) -> bool:
         return not {"-h", "--help"}.isdisjoint(self.arguments)
@@ -128,8 +129,8 @@ class TrainingCLI(LightningCLI):
             logger = experiment_logger(self.folder, self.folder.name)
         return super().instantiate_trainer(
             logger=logger,
-            callbacks=[*(given.callbacks or []), *callbacks],
-            plugins=[*(given.plugins or []), WholeFileIO()],
+            callbacks=[*_as_list(given.callbacks), *callbacks],
+            plugins=[*_as_list(given.plugins), WholeFileIO()],
             default_root_dir=self.folder,
             **kwargs,
         )
@@ -172,9 +173,24 @@ class TrainingCLI(LightningCLI):
     def _plain_config(self) -> Config:
         """All settings, defaults included, as they can be given again."""
         parser = self._parser("fit")
-        config: Config = yaml.safe_load(parser.dump(self.config.fit, skip_none=False, skip_validation=True))
+        config: Config = yaml.safe_load(parser.dump(self.config.fit, skip_unset=False, skip_validation=True))
         config.pop("ckpt_path", None)
         return config
+
+
+def _as_list(given: Any) -> list[Any]:
+    """What the settings give as one thing, several, or none."""
+    return given if isinstance(given, list) else [] if given is None else [given]
+
+
+def _fault(error: Exception) -> Exception:
+    """What was wrong at first: jsonargparse wraps what constructors raise."""
+    first: BaseException | None = error
+    while first is not None and not isinstance(first, SaccadeError):
+        first = first.__cause__ or first.__context__
+    if first is not None:
+        return first
+    return ConfigError(_one_line(str(error))) if isinstance(error, argparse.ArgumentError) else error
 
 
 def _one_line(message: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from lightning.pytorch import LightningDataModule
+from lightning.pytorch import Callback, LightningDataModule, Trainer
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from PIL import Image
 from torch import Tensor, nn
@@ -53,6 +53,14 @@ class Adder(TaskModule):
     def show_examples(self) -> list[ShownExample]:
         picture, figure = Image.new("RGB", (8, 8), "red"), Image.new("RGB", (16, 8), "blue")
         return [ShownExample(picture, Prediction("two", 0.5), "three", figure)]
+
+
+class ControlC(Callback):
+    """Stops training in its second epoch as Ctrl-C does."""
+
+    def on_train_batch_end(self, trainer: Trainer, *_: object) -> None:
+        if trainer.current_epoch == 1:
+            raise KeyboardInterrupt
 
 
 class Numbers(LightningDataModule):
