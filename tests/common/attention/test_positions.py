@@ -44,6 +44,7 @@ def test_masked_regions_are_never_chosen_and_the_others_share_their_weight() -> 
     keep = torch.tensor([False, True, True, True, True]).expand(draws, 5)
     counts = _attend(_sampler(), LOGITS.expand(draws, 1, 5), keep).context.sum((0, 1))
     assert counts[0] == 0
+    assert counts.sum() == draws  # a choice of the masked region would leave a zero context
     expected = draws * WEIGHTS[1:] / WEIGHTS[1:].sum()
     assert ((counts[1:] - expected).square() / expected).sum() < CHI_SQUARE_3
 
