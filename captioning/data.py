@@ -18,6 +18,7 @@ from common.data.readers import CaptionSource
 from common.data.records import CaptionRecord
 from common.data.tokenizer import tokenize
 from common.data.vocabulary import END, START, Vocabulary
+from common.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,21 @@ class CaptioningData(PictureData[CaptionRecord, CaptionSource]):
         self.captions_per_image = captions_per_image
         self.minimum_count = minimum_count
         self.longest = longest
+
+    def records(self, split: str) -> list[CaptionRecord]:
+        """The records of a split, read once; those of "test" may be without captions.
+
+        Raises:
+            ConfigError: no source is given for the split.
+            DataError: a picture to learn from, or to validate with, has no caption.
+        """
+        records = super().records(split)
+        if split != "test" and (bare := [record.image for record in records if not record.captions]):
+            raise DataError(
+                f"{bare[0]}: no caption, as {len(bare)} of {len(records)} pictures of the {split} split: "
+                "give each one, or leave it out"
+            )
+        return records
 
     @cached_property
     def vocabulary(self) -> list[str]:

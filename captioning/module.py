@@ -115,8 +115,10 @@ class CaptioningModule(TaskModule):
 
     def validation_step(self, batch: CaptionBatch, batch_index: int) -> None:
         """Losses on the given captions, and captions of the model's own."""
-        self.log_dict({f"val/{name}": term for name, term in self(batch).items()}, batch_size=len(batch.records))
-        found = beam_search(self.decoder, self.features(batch.visual), Search(GREEDY, self.search.longest))
+        features = self.features(batch.visual)
+        terms = self(batch.replace(visual=features))
+        self.log_dict({f"val/{name}": term for name, term in terms.items()}, batch_size=len(batch.records))
+        found = beam_search(self.decoder, features, Search(GREEDY, self.search.longest))
         for record, hypotheses in zip(batch.records, found, strict=True):
             self._written[record.image_id] = self.words.decode(hypotheses[0].tokens)
             if record.image_id not in self._references:
@@ -132,6 +134,7 @@ class CaptioningModule(TaskModule):
         self.log("val/BLEU-4", 100 * bleu(written, references)[3])
         self._written.clear()
 
+    @torch.no_grad()
     def caption(self, visual: ImageBatch | VisualFeatures, search: Search | None = None) -> list[Prediction]:
         """Captions of pictures, with where the decoder looked before each word."""
         features = self.features(visual)

@@ -84,9 +84,10 @@ class DoublyStochastic(Objective):
 
 
 class HardAttentionReinforce(Objective):
-    """REINFORCE for hard attention's choices, with a moving baseline and an entropy bonus (Xu et al. 2015, section 4.1).
+    """REINFORCE for hard attention's choices, with a moving baseline and an entropy bonus (Xu et al. 2015, 4.1).
 
-        -(weight (log p(y|s) - b) sum_t log p(s_t) + entropy_weight sum_t H[s_t]),  b <- decay b + (1 - decay) log p(y|s)
+        -(weight (log p(y|s) - b) sum_t log p(s_t) + entropy_weight sum_t H[s_t])
+        b <- decay b + (1 - decay) log p(y|s)
 
     as a mean over words, like the cross-entropy. `reward`: "sum" is the caption's log-likelihood (paper), "mean" its
     mean over words (released code), which does not grow with the caption's length.
@@ -144,11 +145,10 @@ class HardAttentionReinforce(Objective):
         return likelihood if self.reward == "sum" else likelihood / keep.sum(-1).clamp(min=1)
 
     def _baseline(self, reward: Float[Tensor, " N"]) -> Float[Tensor, ""]:
-        """The baseline for these rewards, moved on afterwards; it depends on earlier batches only (the first excepted)."""
-        if not self.seen:
-            self.baseline.copy_(reward.mean())
-            self.seen.fill_(True)
-        baseline = self.baseline.clone()
+        """The baseline for these rewards, from earlier batches (the first takes its own mean); training moves it on."""
+        mean = reward.mean()
+        baseline = torch.where(self.seen, self.baseline, mean)
         if self.training:
-            self.baseline.lerp_(reward.mean(), 1 - self.decay)
+            self.baseline.copy_(torch.lerp(mean, baseline, self.decay))
+            self.seen.fill_(True)
         return baseline

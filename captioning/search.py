@@ -48,7 +48,7 @@ class Hypothesis(NamedTuple):
 
 
 class _Trace(NamedTuple):
-    """One step of all beams: which sequence each continues, with which word, at which log-probability, looking where."""
+    """One step of all beams: which sequence each continues, with which word, how likely, looking where."""
 
     parents: Int[Tensor, "B Q"]
     tokens: Int[Tensor, "B Q"]

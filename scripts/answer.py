@@ -1,4 +1,4 @@
-"""Answer a question about pictures: `python scripts/answer.py --checkpoint x.ckpt --question "what colour is it ?" photo.jpg`.
+"""Answer a question about pictures: `scripts/answer.py --checkpoint x.ckpt --question "what colour is it ?" photo.jpg`.
 
 Pictures are files, folders or globs; each question is put to each picture. The checkpoint holds all that is needed.
 """

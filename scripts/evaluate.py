@@ -94,8 +94,8 @@ def main() -> None:
     width = max(map(len, scores))
     for name, value in scores.items():
         print(f"{name:<{width}}  {value:7.2f}")
-    for name, value in made_with.items():
-        print(f"{name}: {value}")
+    for name, source in made_with.items():
+        print(f"{name}: {source}")
     print(f"written to {options.out}")
 
 

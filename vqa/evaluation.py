@@ -1,4 +1,4 @@
-"""Scores of a VQA model on a data set: answers against annotators', and, where boxes are known, looks against places."""
+"""Scores of a VQA model on a data set: answers against annotators' and, where boxes are known, looks against places."""
 
 from __future__ import annotations
 

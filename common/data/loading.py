@@ -72,7 +72,8 @@ def collate_boxes(records: Sequence[Record]) -> tuple[Float[Tensor, "B R 4"], Bo
 
 def pad_texts(texts: Sequence[Sequence[Sequence[int]]]) -> tuple[Int[Tensor, "B Q T"], Bool[Tensor, "B Q T"]]:
     """Word ids of each picture's texts, filled up with 0, and which are valid."""
-    shape = len(texts), max(map(len, texts)), max(len(text) for picture in texts for text in picture)
+    longest = max((len(text) for picture in texts for text in picture), default=0)
+    shape = len(texts), max(map(len, texts)), longest
     tokens, keep = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.bool)
     for row, picture in enumerate(texts):
         for column, text in enumerate(picture):

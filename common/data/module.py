@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from common.attention.visual import VisualFeatures
 from common.data.batches import ImageBatch
+from common.data.epochs import EpochLoader, EpochShuffle
 from common.data.features import FeatureCache
 from common.data.images import Preprocessing
 from common.data.loading import ImageLoader, Record, VisualLoader
@@ -37,10 +38,18 @@ class Encoder(Protocol):
 
     preprocessing: Preprocessing
     needs_boxes: bool
-    frozen: bool
+
+    @property
+    def frozen(self) -> bool:
+        """Whether nothing of it is trained."""
+        ...
 
     def __call__(self, images: ImageBatch) -> VisualFeatures:
         """Features [B R D]."""
+        ...
+
+    def parameters(self) -> Iterator[torch.nn.Parameter]:
+        """Its weights."""
         ...
 
     def fingerprint(self) -> str:
@@ -52,11 +61,11 @@ class CachedFeatures:
     """A visual loader that reads features from a cache."""
 
     def __init__(self, cache: FeatureCache) -> None:
-        self.loading.cache = cache
+        self.cache = cache
 
     def __call__(self, records: Sequence[Record]) -> VisualFeatures:
         """Features [B R D] of the records' pictures."""
-        return self.loading.cache.batch([record.image for record in records])
+        return self.cache.batch([record.image for record in records])
 
 
 @dataclass(frozen=True)
@@ -77,7 +86,9 @@ class Loading:
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or self.workers < 0:
-            raise ConfigError(f"batch_size must be at least 1 and workers at least 0, not {self.batch_size}, {self.workers}")
+            raise ConfigError(
+                f"batch_size must be at least 1 and workers at least 0, not {self.batch_size}, {self.workers}"
+            )
 
 
 class PictureData(lightning.LightningDataModule, ABC, Generic[RecordType, SourceType]):
@@ -121,7 +132,8 @@ class PictureData(lightning.LightningDataModule, ABC, Generic[RecordType, Source
         """
         self._words = words
         images = ImageLoader(encoder.preprocessing, encoder.needs_boxes, self.loading.in_memory)
-        self._loader = images if self.loading.cache is None else CachedFeatures(self._cached(encoder, images, Path(self.loading.cache)))
+        folder = self.loading.cache
+        self._loader = images if folder is None else CachedFeatures(self._cached(encoder, images, Path(folder)))
 
     def _cached(self, encoder: Encoder, images: ImageLoader, folder: Path) -> FeatureCache:
         if not encoder.frozen or encoder.needs_boxes:
@@ -130,10 +142,11 @@ class PictureData(lightning.LightningDataModule, ABC, Generic[RecordType, Source
             )
         splits = [split for split, source in self.sources.items() if source is not None]
         by_path = {record.image: record for split in splits for record in self.records(split)}
+        device = next(encoder.parameters()).device
 
         @torch.inference_mode()
         def encode(paths: list[Path]) -> VisualFeatures:
-            return encoder(images([by_path[path] for path in paths]))
+            return encoder(images([by_path[path] for path in paths]).to(device))
 
         return FeatureCache.write(folder, encoder.fingerprint(), list(by_path), encode)
 
@@ -157,19 +170,20 @@ class PictureData(lightning.LightningDataModule, ABC, Generic[RecordType, Source
         return self.records(split)
 
     def loader(self, split: str) -> DataLoader[Any]:
-        """Batches of a split, the training split's in a new order each epoch.
+        """Batches of a split, the training split's in a new order each epoch, see `EpochLoader`.
 
         Raises:
             ConfigError: `attach` has not been called.
         """
-        return DataLoader(
-            self.items(split),  # type: ignore[arg-type]  # a sequence is all that a map-style loader needs
-            batch_size=self.loading.batch_size,
-            shuffle=split == "train",
-            num_workers=self.loading.workers,
-            collate_fn=self.collate(split, self.visual, self._words),
-            persistent_workers=self.loading.workers > 0,
-        )
+        items: Any = self.items(split)  # a sequence is all that a map-style loader needs
+        common: dict[str, Any] = {
+            "batch_size": self.loading.batch_size,
+            "num_workers": self.loading.workers,
+            "collate_fn": self.collate(split, self.visual, self._words),
+        }
+        if split == "train":
+            return EpochLoader(items, sampler=EpochShuffle(len(items), torch.initial_seed()), **common)
+        return DataLoader(items, persistent_workers=self.loading.workers > 0, **common)
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Batches of the training split."""
