@@ -20,9 +20,9 @@ from common.data.images import load_image
 from common.data.records import Prediction
 from common.data.tokenizer import tokenize
 from common.data.vocabulary import Vocabulary
-from common.encoders import VisualEncoder
 from common.explain.canvas import figure_to_image
 from common.explain.overlays import draw_caption
+from common.training.checkpoints import build_encoder
 from common.training.optimisation import Optimisation, configure
 from common.training.parts import Part, build
 from common.training.task import ShownExample, TaskModule
@@ -41,7 +41,7 @@ class CaptioningModule(TaskModule):
         attention: the decoder's `Attention`.
         objectives: the `captioning.objectives.Objective`s whose terms are added up.
         vocabulary: the words by id, as `Vocabulary.words`.
-        encoder_weights: "hub", the path of a local file, or None for random weights.
+        encoder_weights: see `build_encoder`: "hub", the path of a local file or of a checkpoint, or None.
         search: how captions are searched for at test time; validation searches greedily.
     """
 
@@ -63,7 +63,7 @@ class CaptioningModule(TaskModule):
         super().__init__()
         self.save_hyperparameters(logger=False)
         self.words = Vocabulary(vocabulary)
-        self.encoder = build(encoder, VisualEncoder, weights=encoder_weights)
+        self.encoder = build_encoder(encoder, encoder_weights)
         self.decoder: Decoder[Any] = build(
             decoder,
             Decoder,

@@ -16,10 +16,11 @@ from common.data.loading import pad_texts
 from common.data.records import Prediction
 from common.data.tokenizer import tokenize
 from common.data.vocabulary import Vocabulary
-from common.encoders import TextEncoder, VisualEncoder
+from common.encoders import TextEncoder
 from common.errors import DataError
 from common.explain.canvas import figure_to_image
 from common.explain.overlays import draw_answer
+from common.training.checkpoints import build_encoder
 from common.training.optimisation import Optimisation, configure
 from common.training.parts import Part, build
 from common.training.task import ShownExample, TaskModule
@@ -44,7 +45,7 @@ class VQAModule(TaskModule):
         objective: an `AnswerObjective`.
         vocabulary: the words by id, as `Vocabulary.words`.
         answers: the answers by class.
-        encoder_weights: "hub", the path of a local file, or None for random weights.
+        encoder_weights: see `build_encoder`: "hub", the path of a local file or of a checkpoint, or None.
     """
 
     task = "vqa"
@@ -67,7 +68,7 @@ class VQAModule(TaskModule):
         self.save_hyperparameters(logger=False)
         self.words = Vocabulary(vocabulary)
         self.answers = answers
-        self.encoder = build(encoder, VisualEncoder, weights=encoder_weights)
+        self.encoder = build_encoder(encoder, encoder_weights)
         self.model = build(
             model,
             VQAModel,

@@ -15,9 +15,12 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from torch import nn
 
+from common.encoders import VisualEncoder
 from common.errors import CheckpointError, SaccadeError
+from common.training.parts import Part, build
 from common.training.task import FORMAT, TaskModule
 
+ENCODER = "encoder."  # where a model's image encoder stands among its weights
 M = TypeVar("M", bound=TaskModule)
 
 
@@ -120,6 +123,29 @@ def load_module(path: str | Path, expected: type[M]) -> M:
     return module.eval()
 
 
+def build_encoder(recipe: Part, weights: str | None) -> VisualEncoder:
+    """An image encoder with its weights.
+
+    Args:
+        weights: "hub"; the path of a file of timm weights; that of a checkpoint of either task (.ckpt), whose
+            encoder is taken over; or None for random weights.
+
+    Raises:
+        ConfigError: the recipe is wrong.
+        CheckpointError: the weights cannot be had or do not fit.
+    """
+    if weights is None or Path(weights).suffix != ".ckpt":
+        return build(recipe, VisualEncoder, weights=weights)
+    encoder = build(recipe, VisualEncoder, weights=None)
+    entries = read_checkpoint(weights)["state_dict"].items()
+    state = {name.removeprefix(ENCODER): value for name, value in entries if name.startswith(ENCODER)}
+    misfit = _first_misfit(encoder, state)
+    if misfit is not None:
+        raise CheckpointError(f"the encoder of {weights} is another one: {misfit}")
+    encoder.load_state_dict(state)
+    return encoder
+
+
 def _settings(hyper_parameters: Mapping[str, Any], expected: type[TaskModule]) -> dict[str, Any]:
     """The constructor's arguments, its dataclasses made again."""
     hints = get_type_hints(expected.__init__)
@@ -136,10 +162,15 @@ def _first_misfit(module: nn.Module, weights: Mapping[str, torch.Tensor]) -> str
     for name, value in own.items():
         if name not in weights:
             return f"it lacks {name!r}"
-        if weights[name].shape != value.shape:
-            return f"{name!r} is {tuple(weights[name].shape)} in the file and {tuple(value.shape)} in the model"
+        if _shape(weights[name]) != _shape(value):
+            return f"{name!r} is {_shape(weights[name])} in the file and {_shape(value)} in the model"
     extra = next((name for name in weights if name not in own), None)
     return None if extra is None else f"it has {extra!r}, which the model has not"
+
+
+def _shape(value: Any) -> tuple[int, ...] | None:
+    """The shape of a tensor; None for what else a part keeps, such as the encoder's preprocessing."""
+    return tuple(value.shape) if isinstance(value, torch.Tensor) else None
 
 
 def _other_version(content: Mapping[str, Any]) -> str:

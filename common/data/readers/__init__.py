@@ -5,6 +5,7 @@ from common.data.readers.daquar import DaquarQuestions
 from common.data.readers.flickr8k import Flickr8kCaptions
 from common.data.readers.jsonl import JsonlCaptions, JsonlQuestions
 from common.data.readers.karpathy import KarpathyCaptions
+from common.data.readers.shares import QuestionShare
 from common.data.readers.sources import CaptionSource, VQASource
 from common.data.readers.vqa import VQAQuestions
 
@@ -16,6 +17,7 @@ __all__ = [
     "JsonlCaptions",
     "JsonlQuestions",
     "KarpathyCaptions",
+    "QuestionShare",
     "VQAQuestions",
     "VQASource",
 ]

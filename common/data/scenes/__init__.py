@@ -2,6 +2,7 @@
 
 from common.data.scenes.levels import COLOURS, DEMO, FULL, LEVELS, SHAPES, SIZES, TEXTURES, TINY, Level
 from common.data.scenes.phrases import Mention, named_pairs, object_mentions
+from common.data.scenes.sources import SceneCaptions, SceneQuestions
 from common.data.scenes.write import write_scenes
 
 __all__ = [
@@ -15,6 +16,8 @@ __all__ = [
     "TINY",
     "Level",
     "Mention",
+    "SceneCaptions",
+    "SceneQuestions",
     "named_pairs",
     "object_mentions",
     "write_scenes",
