@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
@@ -17,11 +18,14 @@ def epoch_seed(seed: int, epoch: int) -> int:
 
 
 class EpochShuffle(Sampler[int]):
-    """The numbers below `size` in an order of their own in each epoch. The trainer calls `set_epoch`."""
+    """The numbers below `size` in an order of their own in each epoch. The trainer calls `set_epoch`.
 
-    def __init__(self, size: int, seed: int) -> None:
+    `seed` is the run's where it is not given: the one that Lightning's `seed_everything` left, or 0.
+    """
+
+    def __init__(self, size: int, seed: int | None = None) -> None:
         self.size = size
-        self.seed = seed
+        self.seed = int(os.environ.get("PL_GLOBAL_SEED", "0")) if seed is None else seed
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:

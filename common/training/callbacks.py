@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import Any
 
-import lightning
+import numpy as np
+import torch
 import wandb
 import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -16,17 +18,23 @@ from common.data.epochs import epoch_seed
 from common.training.task import ShownExample, TaskModule
 
 
-def best_and_last(folder: Path, metric: str) -> ModelCheckpoint:
-    """Keeps `best.ckpt`, by `metric`, and `last.ckpt`, both at the end of an epoch: resuming there is exact."""
-    return ModelCheckpoint(
-        dirpath=folder,
-        filename="best",
-        monitor=metric,
-        mode="max",
-        save_last=True,
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
+def best_and_last(folder: Path, metric: str) -> list[Callback]:
+    """Keep `best.ckpt`, by `metric`, and `last.ckpt`; written at the end of an epoch, from where resuming is exact.
+
+    The order matters: the last checkpoint must know what the best is. (One `ModelCheckpoint` with `save_last` would
+    write the last only when it writes a new best.)
+    """
+    return [
+        ModelCheckpoint(
+            dirpath=folder,
+            filename=name,
+            monitor=monitor,
+            mode="max",
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+        for name, monitor in (("best", metric), ("last", None))
+    ]
 
 
 class EpochSeeds(Callback):
@@ -37,10 +45,10 @@ class EpochSeeds(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Seed Python's, NumPy's and PyTorch's generators; each process of several draws its own."""
-        processes = trainer.world_size
-        lightning.seed_everything(
-            epoch_seed(self.seed, trainer.current_epoch * processes + trainer.global_rank), verbose=False
-        )
+        seed = epoch_seed(self.seed, trainer.current_epoch * trainer.world_size + trainer.global_rank)
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002  (the one that libraries draw from)
+        torch.manual_seed(seed)
 
 
 class Progress(TQDMProgressBar):

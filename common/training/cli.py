@@ -14,7 +14,7 @@ from typing import Any
 
 import wandb
 import yaml
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from common.errors import EXIT_INTERRUPTED, ConfigError, SaccadeError
@@ -119,11 +119,11 @@ class TrainingCLI(LightningCLI):
         """The trainer with what every run has: seeds, checkpoints, progress, Weights & Biases."""
         given, seed = self.config_init.fit.trainer, self.config_init.fit.seed_everything
         metric = self.model.metric
-        callbacks = [EpochSeeds(seed), ExampleTable(), RecordConfig(self.folder, self._plain_config())]
+        callbacks: list[Callback] = [EpochSeeds(seed), ExampleTable(), RecordConfig(self.folder, self._plain_config())]
         if given.enable_progress_bar is not False:
             callbacks.append(Progress(metric))
         if given.enable_checkpointing is not False:
-            callbacks.append(best_and_last(self.folder, metric))
+            callbacks += best_and_last(self.folder, metric)
         logger = given.logger
         if logger in (None, True) and not given.fast_dev_run:
             logger = experiment_logger(self.folder, self.folder.name)

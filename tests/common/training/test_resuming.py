@@ -42,7 +42,7 @@ def train(folder: Path, data: Numbers, cut_off: int | None = None, ckpt_path: Pa
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        callbacks=[EpochSeeds(1), best_and_last(folder, Adder.metric), CutOff(cut_off)],
+        callbacks=[EpochSeeds(1), *best_and_last(folder, Adder.metric), CutOff(cut_off)],
         plugins=[WholeFileIO()],
         max_epochs=4,
     )
