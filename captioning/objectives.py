@@ -57,8 +57,6 @@ class DoublyStochastic(Objective):
 
     def __init__(self, weight: float = 1.0, reduction: Literal["paper", "code", "mean"] = "paper") -> None:
         super().__init__()
-        if reduction not in ("paper", "code", "mean"):
-            raise ConfigError(f"reduction is 'paper', 'code' or 'mean', not {reduction!r}")
         self.weight = weight
         self.reduction = reduction
 

@@ -6,7 +6,8 @@ Shapes: B pictures, Q sequences of each (captions, beams or samples), T words, R
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from typing_extensions import Self
 from common.attention import Attention, AttentionOutput, VisualFeatures
 
 
+@runtime_checkable
 class AttentionFactory(Protocol):
     """Makes attention for the widths that a decoder has: the decoder's signature names what it needs."""
 
@@ -23,6 +25,7 @@ class AttentionFactory(Protocol):
         ...
 
 
+@runtime_checkable
 class DecoderState(Protocol):
     """What a decoder remembers between two words."""
 
@@ -34,7 +37,8 @@ class DecoderState(Protocol):
 State = TypeVar("State", bound=DecoderState)
 
 
-class Step(NamedTuple, Generic[State]):
+@dataclass(frozen=True)
+class Step(Generic[State]):
     """One word further."""
 
     log_probs: Float[Tensor, "B Q V"]

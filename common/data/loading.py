@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -19,6 +19,7 @@ from common.errors import DataError
 Record = CaptionRecord | VQARecord
 
 
+@runtime_checkable
 class VisualLoader(Protocol):
     """Makes the visual part of a batch, one entry per record."""
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import lightning
 import torch
@@ -21,6 +21,7 @@ from common.data.loading import ImageLoader, Record, VisualLoader
 from common.errors import ConfigError
 
 
+@runtime_checkable
 class Source(Protocol):
     """A dataset reader."""
 
@@ -33,6 +34,7 @@ RecordType = TypeVar("RecordType", bound=Record)
 SourceType = TypeVar("SourceType", bound=Source)
 
 
+@runtime_checkable
 class Encoder(Protocol):
     """What the data module must know of the model's image encoder."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Int
@@ -14,6 +14,7 @@ from common.encoders import TextEncoder
 from vqa.models.base import VQAModel, VQAOutput
 
 
+@runtime_checkable
 class CoAttentionFactory(Protocol):
     """Makes co-attention for words and regions of one width."""
 
