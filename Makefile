@@ -28,7 +28,7 @@ environment: .venv/complete  ## only make .venv
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 10) <= sys.version_info[:2] <= (3, 13) else "error: Saccade needs Python \
 	3.10 to 3.13, $(PYTHON) is %d.%d: name another one, as in `make PYTHON=python3.12 $(or $(MAKECMDGOALS),demo)`" % sys.version_info[:2])'
 	@if [ -e .venv/incomplete ]; then rm -rf .venv; fi
-	@echo "Making .venv: some minutes and 6 GB, this once"
+	@echo "Bringing .venv up to date (the first time: some minutes, 6 GB)"
 	@mkdir -p .venv && touch .venv/incomplete && $(PYTHON) -m venv .venv
 	@$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,dev]'
 	@rm .venv/incomplete && touch .venv/complete
