@@ -18,6 +18,7 @@ from common.data.epochs import EpochLoader, EpochShuffle
 from common.data.features import FeatureCache
 from common.data.images import Preprocessing
 from common.data.loading import ImageLoader, Record, VisualLoader
+from common.data.records import CaptionRecord
 from common.errors import ConfigError
 
 
@@ -143,14 +144,14 @@ class PictureData(lightning.LightningDataModule, ABC, Generic[RecordType, Source
                 "data.cache keeps grid features of a frozen encoder: set train_from to null, or cache to null"
             )
         splits = [split for split, source in self.sources.items() if source is not None]
-        by_path = {record.image: record for split in splits for record in self.records(split)}
+        paths = dict.fromkeys(record.image for split in splits for record in self.records(split))
         device = next(encoder.parameters()).device
 
         @torch.inference_mode()
-        def encode(paths: list[Path]) -> VisualFeatures:
-            return encoder(images([by_path[path] for path in paths]).to(device))
+        def encode(chunk: list[Path]) -> VisualFeatures:
+            return encoder(images([CaptionRecord(path, path.name) for path in chunk]).to(device))
 
-        return FeatureCache.write(folder, encoder.fingerprint(), list(by_path), encode)
+        return FeatureCache.write(folder, encoder.fingerprint(), list(paths), encode)
 
     @abstractmethod
     def collate(self, split: str, loader: VisualLoader, words: Sequence[str]) -> Callable[[Any], Any]:

@@ -16,6 +16,10 @@ PACKAGES = ("common", "captioning", "vqa")  # what a recipe may import; other mo
 T = TypeVar("T")
 
 
+# What YAML holds. Not Any: the command line's parser takes a class_path within Any for an object that it is to make.
+Value = bool | int | float | str | list | dict | None  # type: ignore[type-arg]
+
+
 class _Named(TypedDict):
     class_path: str
 
@@ -23,7 +27,7 @@ class _Named(TypedDict):
 class Part(_Named, total=False):
     """The recipe of one part: the dotted name of its class and what its constructor is given."""
 
-    init_args: dict[str, Any]
+    init_args: dict[str, Value]
 
 
 class _Misfit(Exception):
