@@ -44,3 +44,13 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", connect_locally)
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folder for `SceneCaptions` and `SceneQuestions`, in which the level "tiny" is drawn."""
+    from common.data.scenes import TINY, write_scenes
+
+    folder = tmp_path_factory.mktemp("scenes")
+    write_scenes(folder / "tiny", TINY, workers=1)
+    return str(folder)

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from torch import nn
+
+from common.attention import Grid, VisualFeatures
+from common.data.batches import ImageBatch
+from common.data.images import Preprocessing
+from common.data.loading import VisualLoader
+from common.data.module import Loading, PictureData
+from common.data.readers import CaptionSource
+from common.data.records import CaptionRecord
+from common.data.scenes import SceneCaptions
+from common.encoders import ImageEncoder, RegionEncoder
+from common.errors import ConfigError
+
+
+class Drawn(NamedTuple):
+    """A batch, and a number drawn by whoever made it."""
+
+    visual: ImageBatch | VisualFeatures
+    ids: list[int | str]
+    draw: float
+
+
+@dataclass
+class Collate:
+    loader: VisualLoader
+
+    def __call__(self, records: Sequence[CaptionRecord]) -> Drawn:
+        return Drawn(self.loader(records), [record.image_id for record in records], torch.rand(()).item())
+
+
+class Pictures(PictureData[CaptionRecord, CaptionSource]):
+    """Pictures with nothing but their ids."""
+
+    def collate(self, split: str, loader: VisualLoader, words: Sequence[str]) -> Callable[[Any], Any]:
+        return Collate(loader)
+
+
+def encoder(**settings: Any) -> ImageEncoder:
+    return ImageEncoder("test_resnet", image_size=(32, 32), **settings).eval()
+
+
+def data(scenes: str, **loading: Any) -> Pictures:
+    return Pictures(
+        SceneCaptions("tiny", "train", scenes), SceneCaptions("tiny", "val", scenes), None, Loading(16, **loading)
+    )
+
+
+def test_a_split_without_a_source_is_named(scenes: str) -> None:
+    with pytest.raises(ConfigError, match=r"^data\.test is not set: name where the test records come from$"):
+        data(scenes).records("test")
+
+
+def test_loading_before_the_encoder_is_known_says_what_to_call(scenes: str) -> None:
+    with pytest.raises(ConfigError, match=r"call attach\(encoder, vocabulary\) first"):
+        data(scenes).train_dataloader()
+
+
+@pytest.mark.parametrize("settings", [{"batch_size": 0}, {"workers": -1}])
+def test_impossible_batches_are_refused(settings: dict[str, int]) -> None:
+    with pytest.raises(ConfigError, match="batch_size must be at least 1 and workers at least 0"):
+        Loading(**settings)  # type: ignore[arg-type]
+
+
+def test_a_split_is_read_once(scenes: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = data(scenes)
+    first = pictures.records("val")
+    monkeypatch.setattr(SceneCaptions, "read", lambda self: pytest.fail("read again"))
+    assert pictures.records("val") is first
+
+
+def order(loader: Any, epoch: int | None = None) -> list[int | str]:
+    if epoch is not None:
+        loader.sampler.set_epoch(epoch)
+    return [image_id for batch in loader for image_id in batch.ids]
+
+
+def test_training_batches_have_an_order_of_their_own_in_each_epoch_and_others_the_records(scenes: str) -> None:
+    pictures = data(scenes, in_memory=True)
+    pictures.attach(encoder(), ())
+    train = pictures.train_dataloader()
+    first, second, again = (order(train, epoch) for epoch in (0, 1, 0))
+    assert first == again != second
+    assert sorted(first) == sorted(second) == list(range(48))  # type: ignore[type-var]
+    torch.manual_seed(1)
+    assert order(pictures.train_dataloader(), 0) != first, "another seed, another order"
+    assert order(pictures.val_dataloader()) == list(range(16))
+
+
+def test_two_workers_give_the_batches_of_one_process_and_draw_anew_in_each_epoch(scenes: str) -> None:
+    alone, helped = data(scenes), data(scenes, workers=2)
+    for pictures in (alone, helped):
+        pictures.attach(encoder(), ())
+    loader = helped.train_dataloader()
+    batches = list(loader)
+    for found, expected in zip(batches, alone.train_dataloader(), strict=True):
+        assert found.ids == expected.ids
+        assert torch.equal(found.visual.pixels, expected.visual.pixels)
+    again = [batch.draw for batch in loader]
+    loader.sampler.set_epoch(1)  # type: ignore[attr-defined]
+    other = [batch.draw for batch in loader]
+    assert again == [batch.draw for batch in batches]
+    assert not set(other) & set(again)
+
+
+def test_cached_features_are_the_encoders_own_to_half_precision(scenes: str, tmp_path: Path) -> None:
+    model = encoder()
+    direct, cached = data(scenes), data(scenes, cache=str(tmp_path / "cache"))
+    for pictures in (direct, cached):
+        pictures.attach(model, ())
+    for found, expected in zip(cached.val_dataloader(), direct.val_dataloader(), strict=True):
+        with torch.no_grad():
+            features = model(expected.visual)
+        torch.testing.assert_close(found.visual.values, features.values, rtol=2e-3, atol=1e-3)
+        assert torch.equal(found.visual.keep, features.keep)
+        assert torch.equal(found.visual.layout.view, features.layout.view)  # type: ignore[union-attr]
+
+
+def test_an_encoder_runs_once_per_picture_over_all_epochs_and_runs(
+    scenes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, encoded = encoder(), 0
+    forward = ImageEncoder.forward
+
+    def count(self: ImageEncoder, images: ImageBatch) -> VisualFeatures:
+        nonlocal encoded
+        encoded += len(images.pixels)
+        return forward(self, images)
+
+    monkeypatch.setattr(ImageEncoder, "forward", count)
+    for _ in range(2):
+        pictures = data(scenes, cache=str(tmp_path / "cache"))
+        pictures.attach(model, ())
+        for _ in range(2):
+            assert len(order(pictures.train_dataloader())) == 48
+    assert encoded == 48 + 16
+
+
+class Elsewhere(nn.Module):
+    """An encoder on another device, as far as tests can have one."""
+
+    preprocessing, needs_boxes, frozen = Preprocessing((8, 8)), False, True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1, device="meta"))
+
+    def fingerprint(self) -> str:
+        return "elsewhere"
+
+    def forward(self, images: ImageBatch) -> VisualFeatures:
+        assert images.pixels.device == images.view.device == self.weight.device
+        batch = len(images.pixels)
+        return VisualFeatures(torch.zeros(batch, 1, 2), torch.ones(batch, 1) > 0, Grid(1, 1, torch.zeros(batch, 4)))
+
+
+def test_features_for_a_cache_are_computed_where_the_encoder_is(scenes: str, tmp_path: Path) -> None:
+    pictures = data(scenes, cache=str(tmp_path / "cache"))
+    pictures.attach(Elsewhere(), ())
+    assert len(order(pictures.val_dataloader())) == 16
+
+
+@pytest.mark.parametrize("build", [lambda: encoder(train_from=0), lambda: RegionEncoder(encoder())])
+def test_features_that_change_or_belong_to_boxes_are_not_cached(
+    scenes: str, tmp_path: Path, build: Callable[[], ImageEncoder | RegionEncoder]
+) -> None:
+    with pytest.raises(ConfigError, match=r"^data\.cache keeps grid features of a frozen encoder: [^\n]*null$"):
+        data(scenes, cache=str(tmp_path)).attach(build(), ())
+
+
+def test_boxes_travel_with_the_pictures_for_an_encoder_that_needs_them(scenes: str) -> None:
+    pictures = data(scenes)
+    model = RegionEncoder(encoder())
+    pictures.attach(model, ())
+    batch = next(iter(pictures.val_dataloader()))
+    assert batch.visual.boxes.shape == (16, 2, 4)
+    assert batch.visual.box_keep.all()
+    assert model(batch.visual).values.shape == (16, 2, model.dim)
