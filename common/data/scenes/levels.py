@@ -18,7 +18,7 @@ COLOURS = {
     "orange": (243, 126, 20),
     "pink": (250, 150, 196),
 }
-SIZES = {"small": 0.19, "large": 0.33}  # diameter, as a fraction of the picture's shorter side
+SIZES = {"small": 0.22, "large": 0.37}  # diameter, as a fraction of the picture's shorter side
 TEXTURES = ("solid", "striped", "dotted")
 BACKGROUNDS = ("plain", "gradient", "blobs", "grain")
 QUESTION_TYPES = (
