@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from captioning.evaluation import caption_all, grounding, pair_agreement, score
+from common.attention import AttentionMap, Boxes
+from common.data.records import CaptionRecord, NamedBox, Prediction
+from tests.captioning import recipes
+
+LEFT = NamedBox((0.0, 0.0, 0.4, 1.0), "circle", ("red", "small"))
+RIGHT = NamedBox((0.6, 0.0, 1.0, 1.0), "square", ("blue", "large"))
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> CaptionRecord:
+    Image.new("RGB", (20, 20)).save(tmp_path / "a.png")
+    return CaptionRecord(tmp_path / "a.png", 7, ("a red circle and a blue square",), (LEFT, RIGHT))
+
+
+def said(text: str, looks: list[int]) -> Prediction:
+    """A caption whose each word looked at the box of this number."""
+    layout = Boxes(torch.tensor([LEFT.corners, RIGHT.corners]))
+    words = tuple(text.split())
+    weights = torch.nn.functional.one_hot(torch.tensor(looks), 2).float()
+    return Prediction(text, -1.0, maps={"caption": AttentionMap(weights, ("word", "region"), layout, "soft", words)})
+
+
+def test_pairs_of_colour_and_shape_must_be_those_of_one_object(record: CaptionRecord) -> None:
+    right, crossed = said("a red circle", [0, 0, 0]), said("a red square and a blue square", [0] * 7)
+    assert pair_agreement([record], {7: right}) == {"named pairs in the picture": 100.0}
+    assert pair_agreement([record], {7: crossed}) == {"named pairs in the picture": 50.0}
+    assert pair_agreement([record], {7: said("nothing here", [0, 0])}) == {}
+
+
+def test_object_words_that_look_at_their_objects_are_hits(record: CaptionRecord) -> None:
+    caption = "a red circle and a blue square"
+    found = {
+        looks: grounding([record], {7: said(caption, [0, 0, first, 0, 0, 0, second])})["pointing"]
+        for looks in [(0, 1), (0, 0), (1, 0)]
+        for first, second in [looks]
+    }
+    assert found == {(0, 1): 100.0, (0, 0): 50.0, (1, 0): 0.0}
+
+
+def test_a_perfect_caption_has_perfect_scores(record: CaptionRecord) -> None:
+    scores = score([record], {7: said(record.captions[0], [0, 0, 0, 0, 0, 0, 1])}, meteor=False)
+    assert scores["BLEU-4"] == pytest.approx(100)
+    assert scores["named pairs in the picture"] == scores["pointing"] == 100
+
+
+def test_without_boxes_only_the_words_are_scored(record: CaptionRecord) -> None:
+    bare = CaptionRecord(record.image, 7, record.captions)
+    scores = score([bare], {7: said("a red circle", [0, 0, 0])}, meteor=False)
+    assert set(scores) == {"BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr-D"}
+
+
+def test_every_picture_of_a_loader_is_captioned_and_scored(scenes: str) -> None:
+    made, source = recipes.attached(scenes)
+    recipes.overfit(made, next(iter(source.test_dataloader())), steps=25)
+    made.train()
+    predictions = caption_all(made, source.test_dataloader())
+    assert not made.training
+    assert set(predictions) == {record.image_id for record in source.records("test")}
+    scores = score(source.records("test"), predictions, meteor=False)
+    assert {"BLEU-4", "CIDEr-D", "named pairs in the picture", "pointing"} <= set(scores)
+    assert all(0 <= scores[name] <= 100 for name in ("BLEU-1", "ROUGE-L", "pointing"))
+    again = caption_all(made, source.test_dataloader())
+    assert {key: each.text for key, each in again.items()} == {key: each.text for key, each in predictions.items()}
