@@ -208,6 +208,12 @@ def _be_quiet() -> None:
     """Keep Lightning's notes on itself, and its advice that does not apply, off the screen."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
-    advice = ("does not have many workers", "smaller than the logging interval", "exists and is not empty", "LeafSpec")
+    advice = (
+        "does not have many workers",
+        "smaller than the logging interval",
+        "exists and is not empty",
+        "LeafSpec",
+        "in eval mode",
+    )
     for words in advice:
         warnings.filterwarnings("ignore", f".*{words}")
