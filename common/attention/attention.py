@@ -7,8 +7,8 @@ from typing import NamedTuple
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from common.attention.distributions import Distribution, Softmax
-from common.attention.positions import AttentionOutput, Position, Soft
+from common.attention.distributions import Distribution, Sigmoid, Softmax
+from common.attention.positions import AttentionOutput, Hard, Position, Soft
 from common.attention.scores import Score
 
 
@@ -22,7 +22,11 @@ class PreparedKeys(NamedTuple):
 
 
 class Attention(nn.Module):
-    """A(q, K, V) = sum_i p(a(k_i, q)) v_i (Chaudhari et al., section 2), with the sum left to the position."""
+    """A(q, K, V) = sum_i p(a(k_i, q)) v_i (Chaudhari et al., section 2), with the sum left to the position.
+
+    Raises:
+        ValueError: hard attention over weights that are no distribution.
+    """
 
     def __init__(
         self, score: Score, distribution: Distribution | None = None, position: Position | None = None
@@ -31,6 +35,8 @@ class Attention(nn.Module):
         self.score = score
         self.distribution = distribution or Softmax()
         self.position = position or Soft()
+        if isinstance(self.position, Hard) and isinstance(self.distribution, Sigmoid):
+            raise ValueError("Hard draws one position, but Sigmoid's gates are no distribution: take Softmax")
 
     @property
     def kind(self) -> str:

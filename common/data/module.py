@@ -185,7 +185,7 @@ class PictureData(lightning.LightningDataModule, ABC, Generic[RecordType, Source
             "collate_fn": self.collate(split, self.visual, self._words),
         }
         if split == "train":
-            return EpochLoader(items, sampler=EpochShuffle(len(items), torch.initial_seed()), **common)
+            return EpochLoader(items, sampler=EpochShuffle(len(items)), **common)
         return DataLoader(items, persistent_workers=self.loading.workers > 0, **common)
 
     def train_dataloader(self) -> DataLoader[Any]:

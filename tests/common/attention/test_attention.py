@@ -262,3 +262,8 @@ def test_under_autocast_the_weights_stay_in_single_precision(dtype: torch.dtype)
 def test_the_kind_is_told_in_words() -> None:
     assert Attention(DotScore(3, 3)).kind == "soft"
     assert Attention(DotScore(3, 3), position=Hard()).kind == "hard"
+
+
+def test_hard_attention_refuses_weights_that_are_no_distribution() -> None:
+    with pytest.raises(ValueError, match="Sigmoid"):
+        Attention(DotScore(3, 3), Sigmoid(), Hard())
