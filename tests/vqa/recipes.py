@@ -1,0 +1,77 @@
+"""Tiny VQA models that the tests share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from common.data.module import Loading
+from common.data.scenes import SceneQuestions
+from common.training.optimisation import Optimisation
+from common.training.parts import Part
+from vqa.data import VQABatch, VQAData
+from vqa.module import VQAModule
+
+GRID: Part = {
+    "class_path": "common.encoders.ImageEncoder",
+    "init_args": {"name": "test_resnet", "stage": 3, "image_size": [64, 64], "geometry": True},
+}
+BOXES: Part = {"class_path": "common.encoders.RegionEncoder", "init_args": {"grid": GRID, "geometry": True}}
+LEVELS: Part = {
+    "class_path": "common.encoders.HierarchicalTextEncoder",
+    "init_args": {"dim": 24, "layers": 1, "dropout": 0.0},
+}
+TRANSFORMER: Part = {
+    "class_path": "common.encoders.TransformerTextEncoder",
+    "init_args": {"dim": 24, "layers": 2, "heads": 2, "dropout": 0.0},
+}
+JOINED: Part = {"class_path": "vqa.models.HierarchicalCoAttention", "init_args": {"dropout": 0.0}}
+BLIND: Part = {"class_path": "vqa.models.QuestionOnly", "init_args": {"dropout": 0.0}}
+PARALLEL: Part = {"class_path": "common.attention.ParallelCoAttention"}
+ALTERNATING: Part = {"class_path": "common.attention.AlternatingCoAttention"}
+SOFT_LABELS: Part = {"class_path": "vqa.objectives.SoftCrossEntropy"}
+
+
+def data(scenes: str, **settings: Any) -> VQAData:
+    sources = (SceneQuestions("tiny", split, scenes) for split in ("train", "val", "test"))  # type: ignore[arg-type]
+    return VQAData(*sources, **({"loading": Loading(8, in_memory=True)} | settings))
+
+
+def module(
+    source: VQAData, encoder: Part = GRID, text: Part = LEVELS, model: Part = JOINED, co_attention: Part = PARALLEL
+) -> VQAModule:
+    return VQAModule(
+        encoder,
+        text,
+        model,
+        co_attention,
+        SOFT_LABELS,
+        source.vocabulary,
+        source.answers,
+        optimisation=Optimisation(1e-2, schedule="constant"),
+    )
+
+
+def attached(scenes: str, **recipe: Any) -> tuple[VQAModule, VQAData]:
+    """A VQA model and its data, without a trainer."""
+    source = data(scenes)
+    made = module(source, **recipe)
+    made.attach(source)
+    return made, source
+
+
+def overfit(made: VQAModule, batch: VQABatch, steps: int = 40) -> list[float]:
+    """Train on one batch; the loss at each step."""
+    optimizer = torch.optim.AdamW(made.parameters(), 1e-2)
+    losses = []
+    made.train()
+    for _ in range(steps):
+        logits = made(batch).logits
+        loss = made.objective(logits[batch.asked], batch.targets[batch.asked])["cross_entropy"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    made.eval()
+    return losses

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from common.attention import AttentionMap, Boxes
+from common.data.records import NamedBox, Prediction, VQARecord
+from tests.vqa import recipes
+from vqa.evaluation import answer_all, grounding, score
+
+LEFT, RIGHT = NamedBox((0.0, 0.0, 0.4, 1.0), "circle"), NamedBox((0.6, 0.0, 1.0, 1.0), "square")
+LEVELS = ("word", "question")
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> VQARecord:
+    Image.new("RGB", (20, 20)).save(tmp_path / "a.png")
+    answers = ("red",) * 10
+    return VQARecord(
+        tmp_path / "a.png", 1, "what colour is the circle?", 7, answers, ("colour",), (LEFT, RIGHT), (LEFT,)
+    )
+
+
+def looked(text: str, *weights: list[float]) -> Prediction:
+    """An answer that looked at the two boxes so at each level."""
+    layout = Boxes(torch.tensor([LEFT.corners, RIGHT.corners]))
+    image = AttentionMap(torch.tensor(weights), ("level", "region"), layout, "parallel", LEVELS)
+    return Prediction(text, 0.5, maps={"image": image})
+
+
+def test_the_pointing_game_is_played_by_each_level_and_by_their_mean(record: VQARecord) -> None:
+    found = grounding([record], {7: looked("red", [0.0, 1.0], [0.7, 0.3])})
+    assert (found["pointing/word"], found["pointing/question"], found["pointing"]) == (0, 100, 0)
+    found = grounding([record], {7: looked("red", [0.4, 0.6], [0.9, 0.1])})
+    assert (found["pointing/word"], found["pointing/question"], found["pointing"]) == (0, 100, 100)
+
+
+def test_questions_about_several_objects_or_none_do_not_point(record: VQARecord) -> None:
+    prediction = {7: looked("red", [1.0, 0.0], [1.0, 0.0])}
+    for focus in ((), (LEFT, RIGHT)):
+        other = VQARecord(record.image, 1, record.question, 7, record.answers, focus=focus)
+        assert grounding([other], prediction) == {}
+        assert score([other], prediction) == {"accuracy": 100.0}
+
+
+def test_a_model_that_does_not_look_is_scored_by_its_answers_alone(record: VQARecord) -> None:
+    assert score([record], {7: Prediction("blue", 0.5)}) == {"accuracy": 0.0, "accuracy/colour": 0.0}
+
+
+def test_answers_and_looks_are_scored_together_with_any_measure(record: VQARecord) -> None:
+    scores = score([record], {7: looked("red", [1.0, 0.0], [1.0, 0.0])}, {"length": lambda text, _: len(text) / 10})
+    assert scores["length"] == scores["length/colour"] == pytest.approx(30)
+    assert scores["pointing"] == 100
+
+
+def test_every_question_of_a_loader_is_answered_and_scored(scenes: str) -> None:
+    made, source = recipes.attached(scenes)
+    recipes.overfit(made, next(iter(source.test_dataloader())), steps=20)
+    made.train()
+    predictions = answer_all(made, source.test_dataloader())
+    assert not made.training
+    records = source.records("test")
+    assert set(predictions) == {record.question_id for record in records}
+    scores = score(records, predictions)
+    assert {"accuracy", "pointing", "pointing/word", "pointing/phrase", "pointing/question"} <= set(scores)
+    assert all(0 <= value <= 100 for name, value in scores.items() if name.startswith(("accuracy", "pointing")))
+    assert {f"accuracy/{name}" for record in records for name in record.types} <= set(scores)
