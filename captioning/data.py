@@ -59,8 +59,9 @@ class CaptionCollate:
 
     def _encode(self, caption: str) -> list[int]:
         if caption not in self._encoded:
-            words = self.vocabulary.encode(tokenize(caption))[: self.longest]
-            self._encoded[caption] = [START, *words, END]
+            # A caption that is cut has no end there, or the model would learn to stop in the middle.
+            words = [START, *self.vocabulary.encode(tokenize(caption)), END]
+            self._encoded[caption] = words[: self.longest + 2]
         return self._encoded[caption]
 
 
@@ -70,7 +71,7 @@ class CaptioningData(PictureData[CaptionRecord, CaptionSource]):
     Args:
         captions_per_image: how many captions of a picture a training batch has, drawn anew each time; None takes all.
         minimum_count: words seen less often in the training captions are unknown.
-        longest: captions are cut after so many words.
+        longest: captions are cut after so many words; a batch takes as many steps as its longest caption has.
     """
 
     def __init__(
