@@ -62,11 +62,12 @@ def attached(scenes: str, **recipe: Any) -> tuple[CaptioningModule, CaptioningDa
     return made, source
 
 
-def overfit(made: CaptioningModule, batch: CaptionBatch, steps: int = 40) -> list[float]:
+def overfit(made: CaptioningModule, batch: CaptionBatch, steps: int = 25) -> list[float]:
     """Train on one batch; the cross-entropy at each step."""
     optimizer = torch.optim.AdamW(made.parameters(), 1e-2)
     losses = []
     made.train()
+    batch = batch.replace(visual=made.features(batch.visual))  # frozen: once is enough
     for _ in range(steps):
         terms = made(batch)
         loss = torch.stack(list(terms.values())).sum()

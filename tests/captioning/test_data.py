@@ -54,9 +54,9 @@ def test_captions_run_from_start_to_end_and_are_filled_up(picture: Path) -> None
     assert batch.records == records
 
 
-def test_long_captions_are_cut_and_still_end(picture: Path) -> None:
-    batch = collate(longest=2)([CaptionRecord(picture, 1, ("a cat a dog a cat",))])
-    assert batch.tokens.tolist() == [[[START, A, CAT, END]]]
+def test_only_captions_that_are_not_cut_end(picture: Path) -> None:
+    batch = collate(longest=2)([CaptionRecord(picture, 1, ("a cat", "a cat a dog a cat"))])
+    assert batch.tokens.tolist() == [[[START, A, CAT, END], [START, A, CAT, A]]]
 
 
 def drawn(batch: CaptionBatch) -> list[int]:

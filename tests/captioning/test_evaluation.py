@@ -60,7 +60,7 @@ def test_without_boxes_only_the_words_are_scored(record: CaptionRecord) -> None:
 
 def test_every_picture_of_a_loader_is_captioned_and_scored(scenes: str) -> None:
     made, source = recipes.attached(scenes)
-    recipes.overfit(made, next(iter(source.test_dataloader())), steps=25)
+    recipes.overfit(made, next(iter(source.test_dataloader())))
     made.train()
     predictions = caption_all(made, source.test_dataloader())
     assert not made.training

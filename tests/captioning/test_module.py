@@ -52,7 +52,7 @@ def test_a_captioner_learns_a_batch_and_says_where_it_looks(scenes: str, recipe:
     made, source = recipes.attached(scenes, **RECIPES[recipe])
     batch = next(iter(source.val_dataloader()))
     losses = recipes.overfit(made, batch)
-    assert losses[-1] < 0.6 * losses[0]
+    assert losses[-1] < 0.7 * losses[0]
     predictions = made.caption(batch.visual)
     assert len(predictions) == len(batch.records)
     for index, prediction in enumerate(predictions):

@@ -61,11 +61,12 @@ def attached(scenes: str, **recipe: Any) -> tuple[VQAModule, VQAData]:
     return made, source
 
 
-def overfit(made: VQAModule, batch: VQABatch, steps: int = 40) -> list[float]:
+def overfit(made: VQAModule, batch: VQABatch, steps: int = 25) -> list[float]:
     """Train on one batch; the loss at each step."""
     optimizer = torch.optim.AdamW(made.parameters(), 1e-2)
     losses = []
     made.train()
+    batch = batch.replace(visual=made.features(batch.visual))  # frozen: once is enough
     for _ in range(steps):
         logits = made(batch).logits
         loss = made.objective(logits[batch.asked], batch.targets[batch.asked])["cross_entropy"]

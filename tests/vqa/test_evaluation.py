@@ -58,7 +58,7 @@ def test_answers_and_looks_are_scored_together_with_any_measure(record: VQARecor
 
 def test_every_question_of_a_loader_is_answered_and_scored(scenes: str) -> None:
     made, source = recipes.attached(scenes)
-    recipes.overfit(made, next(iter(source.test_dataloader())), steps=20)
+    recipes.overfit(made, next(iter(source.test_dataloader())))
     made.train()
     predictions = answer_all(made, source.test_dataloader())
     assert not made.training

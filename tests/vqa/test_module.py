@@ -47,7 +47,7 @@ def test_a_model_learns_a_batch_and_answers_with_maps_that_sum_to_one(scenes: st
     made, source = recipes.attached(scenes, **RECIPES[recipe])
     batch = next(iter(source.val_dataloader()))
     losses = recipes.overfit(made, batch)
-    assert losses[-1] < 0.7 * losses[0]
+    assert losses[-1] < 0.8 * losses[0]
     answered = made.answer(batch.visual, questions(batch))
     assert [len(found) for found in answered] == [len(asked) for asked in batch.records]
     for row, (found, asked) in enumerate(zip(answered, batch.records, strict=True)):
