@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 # What YAML holds. Not Any: the command line's parser takes a class_path within Any for an object that it is to make.
-Value = bool | int | float | str | list | dict | None  # type: ignore[type-arg]
+Value = bool | int | float | str | list | dict | None
 
 
 class _Named(TypedDict):
