@@ -43,7 +43,7 @@ def run_script(main: Callable[[], None]) -> None:
     try:
         main()
     except SaccadeError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_message(error)}", file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -51,3 +51,9 @@ def run_script(main: Callable[[], None]) -> None:
     except BrokenPipeError:  # the reader of our output has gone (`... | head`); a second one at exit must not show
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+
+
+def _message(error: SaccadeError) -> str:
+    """The error's one line. What was raised in a worker of PyTorch's loader has a traceback before it."""
+    last = str(error).rstrip().rpartition("\n")[2]
+    return last.removeprefix(f"{type(error).__module__}.{type(error).__qualname__}: ")

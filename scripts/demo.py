@@ -11,6 +11,7 @@ import captioning.evaluation
 import vqa.evaluation
 from captioning.data import CaptioningData
 from captioning.module import CaptioningModule
+from common.commands import Parser
 from common.data.images import load_image
 from common.data.records import CaptionRecord, Prediction, VQARecord
 from common.errors import run_script
@@ -99,6 +100,7 @@ def pointing(scores: Scores) -> Score:
 
 def main() -> None:
     """Train, evaluate, report."""
+    Parser(__doc__).parse_args()
     start = time.monotonic()
     shutil.rmtree(FOLDER, ignore_errors=True)
     captioner = train("captioning", CAPTIONING)

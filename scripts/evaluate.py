@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ from captioning.data import CaptioningData
 from captioning.metrics import provenance
 from captioning.module import CaptioningModule
 from captioning.results import write_captions
-from captioning.search import Search
+from common.commands import Parser, at_least_one
 from common.data.records import Prediction
-from common.errors import ConfigError, run_script
+from common.errors import CheckpointError, ConfigError, run_script
+from common.explain.files import replacing, writable_folder
 from common.training.checkpoints import load_module, read_checkpoint
-from common.training.composition import compose
+from common.training.cli import OPTIONS
+from common.training.composition import check_names, compose
 from common.training.parts import build
 from vqa.data import VQAData
 from vqa.metrics import measures_for
@@ -35,47 +38,59 @@ Scores = dict[str, float]
 
 def parse() -> tuple[argparse.Namespace, dict[str, Any]]:
     """The command line: our own options, and the data section of the experiment."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoint", required=True)
-    parser.add_argument("--split", choices=["train", "val", "test"], default="test")
-    parser.add_argument(
-        "--out", type=Path, help="folder for the files; default: evaluation-SPLIT beside the checkpoint"
-    )
-    parser.add_argument("--beam", type=int, help="captions followed at once; 1 is greedy search")
-    parser.add_argument("--similarity", help="a table of word similarities (.npz), for WUPS")
-    parser.add_argument("--device", default="cpu", help="such as cuda")
+    parser = Parser(__doc__)
+    parser.usage = "%(prog)s --checkpoint FILE --config FILE [--config FILE ...] [--data.KEY VALUE ...] [options]"
+    parser.add_argument("--checkpoint", required=True, help="a captioner or a VQA model")
+    parser.add_argument("--split", choices=["train", "val", "test"], default="test", help="default test")
+    parser.add_argument("--out", type=Path, help="default: the folder evaluation-SPLIT beside the checkpoint")
+    parser.add_argument("--beam", type=at_least_one, metavar="N", help="captions followed at once; 1 is greedy search")
+    parser.add_argument("--similarity", metavar="FILE", help="for WUPS of answers: word similarities (.npz)")
+    parser.add_device()
     options, rest = parser.parse_known_args()
     config = compose(rest)
-    if "data" not in config:
+    check_names(config, [*OPTIONS, *vars(options)], {})
+    if not config.get("data"):
         raise ConfigError("no data to evaluate on: give --config with the experiment's file, as for scripts/train.py")
+    options.out = options.out or Path(options.checkpoint).parent / f"evaluation-{options.split}"
     return options, config["data"]
 
 
 def evaluate_captions(options: argparse.Namespace, data_part: Any) -> tuple[Scores, dict[str, str]]:
     """Scores of a captioner, and what they were made with."""
+    if options.similarity:
+        raise ConfigError("--similarity is for answers, and this is a captioner's checkpoint: leave it out")
     module = load_module(options.checkpoint, CaptioningModule).to(options.device)
     data = build(data_part, CaptioningData)
     module.attach(data)
-    search = Search(options.beam, module.search.longest) if options.beam else None
-    predictions = captioning.evaluation.caption_all(module, data.loader(options.split), search)
     records = data.records(options.split)
+    search = replace(module.search, beam=options.beam) if options.beam else None
+    predictions = captioning.evaluation.caption_all(module, data.loader(options.split), search)
     write_captions(options.out / "captions_results.json", texts(predictions), [record.image_id for record in records])
+    if not any(record.captions for record in records):
+        return {}, {}
     scores = captioning.evaluation.score(records, predictions)
     return scores, provenance(scores, {record.image_id: record.captions for record in records})
 
 
 def evaluate_answers(options: argparse.Namespace, data_part: Any) -> tuple[Scores, dict[str, str]]:
     """Scores of a VQA model, and what they were made with."""
+    if options.beam:
+        raise ConfigError("--beam is for captions, and this is a VQA model's checkpoint: leave it out")
+    similarity = WupTable.load(options.similarity) if options.similarity else None
     module = load_module(options.checkpoint, VQAModule).to(options.device)
     data = build(data_part, VQAData)
     module.attach(data)
-    predictions = vqa.evaluation.answer_all(module, data.loader(options.split))
     records = data.records(options.split)
+    predictions = vqa.evaluation.answer_all(module, data.loader(options.split))
     asked = [record.question_id for record in records]
     write_answers(options.out / "answers_results.json", texts(predictions), asked)
-    similarity = WupTable.load(options.similarity) if options.similarity else None
+    if not any(record.answers for record in records):
+        return {}, {}
     measures = measures_for(records, similarity)
     return vqa.evaluation.score(records, predictions, measures), {"measures": ", ".join(measures)}
+
+
+EVALUATIONS = {CaptioningModule.task: evaluate_captions, VQAModule.task: evaluate_answers}
 
 
 def texts(predictions: Mapping[int | str, Prediction]) -> dict[int | str, str]:
@@ -86,17 +101,20 @@ def texts(predictions: Mapping[int | str, Prediction]) -> dict[int | str, str]:
 def main() -> None:
     """Evaluate, print a table, write the files."""
     options, data = parse()
-    options.out = options.out or Path(options.checkpoint).parent / f"evaluation-{options.split}"
-    evaluate = {"captioning": evaluate_captions, "vqa": evaluate_answers}
-    scores, made_with = evaluate[read_checkpoint(options.checkpoint)["saccade"]["task"]](options, data)
+    task = read_checkpoint(options.checkpoint)["saccade"].get("task")
+    if task not in EVALUATIONS:
+        raise CheckpointError(f"{options.checkpoint} is a checkpoint for {task}, which cannot be evaluated here")
+    writable_folder(options.out)
+    scores, made_with = EVALUATIONS[task](options, data)
     metrics = {"checkpoint": options.checkpoint, "split": options.split, "scores": scores, "made with": made_with}
-    (options.out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
-    width = max(map(len, scores))
+    with replacing(options.out / "metrics.json") as draft:
+        draft.write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    width = max(map(len, scores), default=0)
     for name, value in scores.items():
         print(f"{name:<{width}}  {value:7.2f}")
     for name, source in made_with.items():
         print(f"{name}: {source}")
-    print(f"written to {options.out}")
+    print(f"written to {options.out}" + ("" if scores else "; the data have no truth to score against"))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ PACKAGES = ("common", "captioning", "vqa", "scripts")
 # What each part may import of the others; nothing else, and so no part imports back.
 BELOW: dict[str, set[str]] = {
     "common.errors": set(),
+    "common.commands": {"common.errors"},
     "common.attention": {"common.errors"},
     "common.data": {"common.errors", "common.attention"},
     "common.encoders": {"common.errors", "common.attention", "common.data"},

@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 
 from common.data.batches import ImageBatch
-from common.data.images import Preprocessing, find_images, load_image
-from common.errors import ImageError
+from common.data.images import find_images, load_image
+from common.data.module import Encoder
+from common.errors import DataError, ImageError
 
 
 class Picture(NamedTuple):
@@ -23,14 +24,21 @@ class Picture(NamedTuple):
 
 
 def read_pictures(patterns: Iterable[str], complain: Callable[[ImageError], None]) -> Iterator[Picture]:
-    """The pictures that files, folders or globs name. One that cannot be read is handed to `complain` and left out.
+    """The pictures that files, folders or globs name.
 
-    Raises:
-        ImageError: a pattern names no picture.
+    What cannot be read, and a pattern that names nothing, is handed to `complain` and left out.
     """
-    for path in [path for pattern in patterns for path in find_images(pattern)]:
+    for path in _paths(patterns, complain):
         try:
             yield Picture(path, load_image(path))
+        except ImageError as error:
+            complain(error)
+
+
+def _paths(patterns: Iterable[str], complain: Callable[[ImageError], None]) -> Iterator[Path]:
+    for pattern in patterns:
+        try:
+            yield from find_images(pattern)
         except ImageError as error:
             complain(error)
 
@@ -42,7 +50,16 @@ def batches(pictures: Iterable[Picture], size: int) -> Iterator[list[Picture]]:
         yield batch
 
 
-def collate(pictures: Sequence[Picture], preprocessing: Preprocessing) -> ImageBatch:
-    """The batch [B 3 H W] that an encoder takes."""
-    pixels, views = zip(*(preprocessing.prepare(picture.image) for picture in pictures), strict=True)
+def collate(pictures: Sequence[Picture], encoder: Encoder) -> ImageBatch:
+    """The batch [B 3 H W] that an encoder takes.
+
+    Raises:
+        DataError: it is one that describes boxes, which pictures alone do not have.
+    """
+    if encoder.needs_boxes:
+        raise DataError(
+            "this model looks at given boxes, which pictures alone do not have: "
+            "score it on data with boxes (scripts/evaluate.py), or use a model with a grid encoder"
+        )
+    pixels, views = zip(*(encoder.preprocessing.prepare(picture.image) for picture in pictures), strict=True)
     return ImageBatch(torch.stack(pixels), torch.stack(views))

@@ -8,7 +8,8 @@ from PIL import Image
 
 from common.data.images import Preprocessing
 from common.data.pictures import Picture, batches, collate, read_pictures
-from common.errors import ImageError
+from common.encoders import ImageEncoder, RegionEncoder
+from common.errors import DataError, ImageError
 
 
 def draw(path: Path, colour: str, size: tuple[int, int] = (8, 8)) -> Path:
@@ -29,10 +30,14 @@ def test_a_broken_file_is_complained_of_and_the_others_are_read(tmp_path: Path) 
     ]
 
 
-def test_a_pattern_without_pictures_is_an_error_before_any_picture_is_read(tmp_path: Path) -> None:
+def test_a_pattern_without_pictures_is_complained_of_and_the_others_are_read(tmp_path: Path) -> None:
     draw(tmp_path / "a.png", "red")
-    with pytest.raises(ImageError, match=r"no image is called or matches .*absent"):
-        next(read_pictures([str(tmp_path / "a.png"), str(tmp_path / "absent")], pytest.fail))
+    complaints: list[ImageError] = []
+    (read,) = read_pictures([str(tmp_path / "absent"), str(tmp_path / "a.png")], complaints.append)
+    assert read.path == tmp_path / "a.png"
+    assert [str(complaint).split(" (known")[0] for complaint in complaints] == [
+        f"no image is called or matches {str(tmp_path / 'absent')!r}"
+    ]
 
 
 def test_batches_hold_all_pictures_in_order_the_last_one_the_rest() -> None:
@@ -44,9 +49,16 @@ def test_batches_hold_all_pictures_in_order_the_last_one_the_rest() -> None:
     ]
 
 
-def test_pictures_of_different_sizes_make_one_batch_with_their_views(tmp_path: Path) -> None:
+def test_pictures_of_different_sizes_make_one_batch_with_their_views() -> None:
     pictures = [Picture(Path(), Image.new("RGB", size, "red")) for size in ((10, 20), (20, 20))]
-    batch = collate(pictures, Preprocessing((8, 8), fit="pad"))
+    encoder = ImageEncoder("test_resnet")
+    encoder.preprocessing = Preprocessing((8, 8), fit="pad")
+    batch = collate(pictures, encoder)
     assert batch.pixels.shape == (2, 3, 8, 8)
     torch.testing.assert_close(batch.view, torch.tensor([[-0.5, 0, 1.5, 1], [0, 0, 1, 1]]))
     assert batch.boxes is None
+
+
+def test_pictures_alone_are_not_enough_for_an_encoder_of_boxes() -> None:
+    with pytest.raises(DataError, match="looks at given boxes, which pictures alone do not have"):
+        collate([Picture(Path(), Image.new("RGB", (8, 8)))], RegionEncoder(ImageEncoder("test_resnet")))

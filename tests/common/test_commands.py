@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import argparse
+
+import pytest
+import torch
+
+from common.commands import Complaints, Parser, at_least_one, usable_device
+from common.errors import ConfigError, DataError
+
+
+def test_a_wrong_option_is_told_in_one_line_that_names_it() -> None:
+    parser = Parser("what it does")
+    parser.add_argument("--beam", type=at_least_one)
+    with pytest.raises(ConfigError, match=r"^argument --beam: must be a whole number from 1 on, not '0'; --help lists"):
+        parser.parse_args(["--beam", "0"])
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "two", ""])
+def test_counts_start_at_one(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="whole number from 1 on"):
+        at_least_one(text)
+    assert at_least_one("12") == 12
+
+
+@pytest.mark.parametrize("name", ["cpux", "cuda:99", "meta"])
+def test_devices_that_nothing_can_be_computed_on_are_refused_in_one_line(name: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError) as refused:
+        usable_device(name)
+    assert str(refused.value).startswith(f"cannot compute on {name!r}: ")
+    assert "\n" not in str(refused.value)
+    assert usable_device("cpu") == torch.device("cpu")
+
+
+def test_complaints_end_the_program_only_if_there_were_any(capsys: pytest.CaptureFixture[str]) -> None:
+    complaints = Complaints()
+    complaints.exit_if_any()
+    complaints(DataError("a.json is empty"))
+    with pytest.raises(SystemExit) as ended:
+        complaints.exit_if_any()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "error: a.json is empty\n"

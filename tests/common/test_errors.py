@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import pytest
+from torch.utils.data import DataLoader
+
+from common.errors import ImageError, nearest, run_script
+
+
+def test_the_nearest_name_is_offered_or_all_of_them() -> None:
+    assert nearest("learning_rat", ["learning_rate", "weight_decay"]) == "; did you mean 'learning_rate'?"
+    assert nearest("x", ["beta", "alpha"]) == "; known: alpha, beta"
+
+
+def fail(_: object) -> None:
+    raise ImageError("image a.png is an empty file")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_fault_is_one_line_and_exit_code_2_wherever_it_was_raised(
+    workers: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loader = DataLoader([1], collate_fn=fail, num_workers=workers)  # type: ignore[arg-type]
+    with pytest.raises(SystemExit) as ended:
+        run_script(lambda: print(list(loader)))
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "error: image a.png is an empty file\n"
+
+
+def test_control_c_is_one_line_and_exit_code_130(capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as ended:
+        run_script(interrupted)
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "interrupted\n"
