@@ -3,7 +3,7 @@ PYTHON ?= python3
 RUN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types environment clean
+.PHONY: help demo test bench lint types environment clean
 
 help:  ## this list
 	@grep -E '^[a-z]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 24
@@ -13,6 +13,10 @@ demo: .venv/complete  ## draw the scenes, train both tasks, evaluate, write runs
 
 test: .venv/complete  ## all tests
 	@$(RUN) -m pytest -n 2
+
+bench: .venv/complete  ## speed of training and beam search beside simpler code and the arithmetic alone (minutes)
+	@$(RUN) -m benchmarks.train_step
+	@$(RUN) -m benchmarks.beam_search
 
 lint: .venv/complete  ## formatting and lint
 	@$(RUN) -m ruff format --check .

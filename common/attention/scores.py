@@ -23,6 +23,8 @@ _ACTIVATIONS: dict[Activation, type[nn.Module]] = {
     "identity": nn.Identity,
 }
 
+_CACHED = 1 << 20  # numbers of [B Q N E] worked on at a time: 4 MB in float32
+
 
 class Score(nn.Module, ABC):
     """a(q, k): how well each key fits each query."""
@@ -103,12 +105,21 @@ class _AdditiveLogits(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """grad [B Q N] -> gradients of query [B Q E], keys [B N E], vector [E]."""
         hidden, vector = ctx.saved_tensors
-        batch, queries, keys, width = hidden.shape
-        grad_vector = grad.reshape(1, -1) @ hidden.view(-1, width)  # [1 E]
-        slope = torch.addcmul(hidden.new_ones(()), hidden, hidden, value=-1)  # [B Q N E], derivative of tanh
-        grad_query = torch.bmm(grad.reshape(-1, 1, keys), slope.view(-1, keys, width)).view(batch, queries, width)
-        grad_keys = slope.mul_(grad.unsqueeze(-1)).sum(1) if queries > 1 else slope.mul_(grad.unsqueeze(-1)).squeeze(1)
-        return grad_query * vector, grad_keys.mul_(vector), grad_vector.squeeze(0)
+        grad_vector = grad.reshape(1, -1) @ hidden.view(-1, len(vector))  # [1 E]
+        grad_sum = grad.unsqueeze(-1) * vector  # [B Q N E], of the tanh; the next line makes it that of q + k
+        torch.ops.aten.tanh_backward.grad_input(grad_sum, hidden, grad_input=grad_sum)
+        grad_keys = grad_sum.sum(1) if grad_sum.shape[1] > 1 else grad_sum.squeeze(1)
+        return grad_sum.sum(2), grad_keys, grad_vector.squeeze(0)
+
+
+def _logits_in_pieces(
+    query: Float[Tensor, "B Q E"], keys: Float[Tensor, "B N E"], vector: Float[Tensor, " E"]
+) -> Float[Tensor, "B Q N"]:
+    """v . tanh(q + k) without gradients: on a CPU, pieces that stay in its cache take a fifth of the time."""
+    numbers = query.shape[1] * keys.shape[1] * keys.shape[2]  # of one example
+    examples = max(_CACHED // max(numbers, 1), 1) if query.device.type == "cpu" else len(query)
+    pieces = zip(query.unsqueeze(2).split(examples), keys.unsqueeze(1).split(examples), strict=True)
+    return torch.cat([(some + of_keys).tanh_() @ vector for some, of_keys in pieces])
 
 
 class AdditiveScore(Score):
@@ -128,10 +139,13 @@ class AdditiveScore(Score):
     def forward(self, query: Float[Tensor, "B Q D"], projected: Float[Tensor, "B N E"]) -> Float[Tensor, "B Q N"]:
         """Logits [B Q N]."""
         mapped = self.map_query(query)
-        if torch.is_grad_enabled() and not torch.compiler.is_compiling():
-            dtype = mapped.dtype  # under autocast the parameter is wider than what the linear maps return
-            return _AdditiveLogits.apply(mapped, projected.to(dtype), self.vector.to(dtype))
-        return torch.tanh(mapped.unsqueeze(2) + projected.unsqueeze(1)) @ self.vector.to(mapped.dtype)
+        dtype = mapped.dtype  # under autocast the parameter is wider than what the linear maps return
+        projected, vector = projected.to(dtype), self.vector.to(dtype)
+        if torch.compiler.is_compiling():
+            return torch.tanh(mapped.unsqueeze(2) + projected.unsqueeze(1)) @ vector
+        if torch.is_grad_enabled():
+            return _AdditiveLogits.apply(mapped, projected, vector)
+        return _logits_in_pieces(mapped, projected, vector)
 
 
 class ConcatScore(Score):

@@ -1,0 +1,92 @@
+"""Times of several ways to do the same work, measured in turns in one process, against what the machine could do."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import NamedTuple
+
+import torch
+
+PRODUCT_SIZE = 1024  # of the square matrices whose product shows the machine's rate: 12 MB in all
+TANH_SIZE = 1 << 14  # 64 KB: the rate of the arithmetic, not of the memory
+
+
+class Floor(NamedTuple):
+    """The arithmetic that a piece of work cannot do without."""
+
+    products: float  # floating-point operations in matrix products
+    tanh: float  # tanh of so many numbers
+
+    def seconds(self) -> float:
+        """How long this machine takes for that alone, with the threads that are set."""
+        matrix, vector = torch.randn(PRODUCT_SIZE, PRODUCT_SIZE), torch.randn(TANH_SIZE)
+        product = _fastest(lambda: torch.mm(matrix, matrix)) / (2 * PRODUCT_SIZE**3)
+        # One thread's, since so few numbers are not divided among several; each thread does its share of the work.
+        tanh = _fastest(lambda: torch.tanh(vector)) / TANH_SIZE / torch.get_num_threads()
+        return self.products * product + self.tanh * tanh
+
+
+def arguments(description: str, **sizes: int) -> argparse.ArgumentParser:
+    """The options that all benchmarks have, and one for each size."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, torch.get_num_threads()], help="in turn")
+    parser.add_argument("--repeats", type=int, default=7, help="turns of which the median is taken")
+    for name, size in sizes.items():
+        parser.add_argument(f"--{name}", type=int, default=size, help=" ")
+    return parser
+
+
+def in_turns(ways: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """The median seconds of each way. One turn runs each once, so that a busy machine slows all alike; the first turn
+    is not counted."""
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(repeats + 1):
+        for name, way in ways.items():
+            seconds[name].append(_seconds(way))
+    return {name: median(measured[1:]) for name, measured in seconds.items()}
+
+
+def print_table(
+    title: str,
+    unit: str,
+    units: int,
+    options: argparse.Namespace,
+    floor: Floor,
+    ways: Mapping[str, Callable[[], object]],
+) -> None:
+    """Time `ways`, each doing `units` units, with each number of threads of `options`, and print what comes out.
+
+    The last column is the ratio of the first way's time to each.
+    """
+    repeats = options.repeats
+    print(f"{title}\n{_processor()}, torch {torch.__version__}, float32, medians of {repeats} turns\n")
+    print(f"{'threads':>7}  {'':<22}{'ms':>10}{unit + '/s':>14}{'ratio':>8}")
+    for count in dict.fromkeys(options.threads):
+        torch.set_num_threads(count)
+        times = in_turns(ways, repeats)
+        first = next(iter(times.values()))
+        for name, seconds in (times | {"arithmetic alone": floor.seconds()}).items():
+            print(f"{count:>7}  {name:<22}{1000 * seconds:>10.1f}{units / seconds:>14.1f}{first / seconds:>8.2f}")
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    begin = perf_counter()
+    work()
+    return perf_counter() - begin
+
+
+def _fastest(work: Callable[[], object]) -> float:
+    """The seconds of the fastest run of many: nothing that disturbs makes it faster."""
+    return min(_seconds(work) for _ in range(20))
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")  # Linux; elsewhere what Python knows
+    found = re.search(r"^model name\s*: (.*)$", cpuinfo.read_text(), re.M) if cpuinfo.exists() else None
+    return found[1] if found else platform.processor() or platform.machine()

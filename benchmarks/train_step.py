@@ -1,0 +1,137 @@
+"""Training step of Show, Attend and Tell: ours against the equations written down one word after the other.
+
+Both have the same weights and see the same captions; before they are timed their losses are compared over some steps.
+All captions have the full length, so that neither wins by leaving out padding; without dropout, so that both compute
+the same numbers.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.captioner import SIZES, decoder, features, floor
+from benchmarks.timing import arguments, print_table
+from captioning.decoders import ShowAttendTell
+from captioning.objectives import CrossEntropy, DoublyStochastic
+from common.attention import AdditiveScore
+from common.errors import SaccadeError
+
+COMPARED_STEPS = 3  # losses after the first show that the gradients, too, are the same
+TOLERANCE = 1e-4
+
+
+class WordByWord(nn.Module):
+    """Equations 1-9 of Xu et al. 2015 in plain PyTorch: all is computed where the equations name it, for each word."""
+
+    def __init__(self, vocabulary: int, width: int, hidden: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary, hidden)
+        self.start_hidden = nn.Linear(width, hidden)
+        self.start_cell = nn.Linear(width, hidden)
+        self.map_query = nn.Linear(hidden, hidden, bias=False)
+        self.map_key = nn.Linear(width, hidden)
+        self.score = nn.Linear(hidden, 1, bias=False)
+        self.gate = nn.Linear(hidden, 1)
+        self.cell = nn.LSTMCell(hidden + width, hidden)
+        self.output_hidden = nn.Linear(hidden, hidden, bias=False)
+        self.output_context = nn.Linear(width, hidden, bias=False)
+        self.output = nn.Linear(hidden, vocabulary)
+
+    @torch.no_grad()
+    def copy(self, ours: ShowAttendTell) -> None:
+        """Take over the weights."""
+        score = ours.attention.score
+        assert isinstance(score, AdditiveScore)
+        assert ours.gate is not None
+        for name in ("embedding", "start_hidden", "start_cell", "output_hidden", "output_context", "output", "gate"):
+            getattr(self, name).load_state_dict(getattr(ours, name).state_dict())
+        self.map_query.load_state_dict(score.map_query.state_dict())
+        self.map_key.load_state_dict(score.map_key.state_dict())
+        self.score.weight.copy_(score.vector.unsqueeze(0))
+        inputs = torch.cat([ours.word_gates.weight, ours.context_gates.weight], 1)
+        self.cell.weight_ih.copy_(_in_torch_order(inputs))
+        self.cell.weight_hh.copy_(_in_torch_order(ours.hidden_gates.weight))
+        self.cell.bias_ih.copy_(_in_torch_order(ours.word_gates.bias))
+        self.cell.bias_hh.zero_().requires_grad_(False)  # two biases would be learned twice as fast as one
+
+    def forward(self, regions: Tensor, tokens: Tensor) -> Tensor:
+        """The scalar loss of captions [B T + 1] of regions [B R D]."""
+        mean = regions.mean(1)
+        hidden, cell = self.start_hidden(mean).tanh(), self.start_cell(mean).tanh()
+        likelihood, seen = [], []
+        for word, target in zip(tokens[:, :-1].unbind(1), tokens[:, 1:].unbind(1), strict=True):
+            energy = self.score(torch.tanh(self.map_query(hidden).unsqueeze(1) + self.map_key(regions)))  # [B R 1]
+            weights = energy.softmax(1)
+            context = (weights * regions).sum(1) * self.gate(hidden).sigmoid()  # [B D]
+            embedded = self.embedding(word)
+            hidden, cell = self.cell(torch.cat([embedded, context], 1), (hidden, cell))
+            logits = self.output(embedded + self.output_hidden(hidden) + self.output_context(context))
+            likelihood.append(nn.functional.cross_entropy(logits, target))
+            seen.append(weights.squeeze(2))
+        penalty = (1 - torch.stack(seen).sum(0)).square().sum(1).mean()
+        return torch.stack(likelihood).mean() + penalty
+
+
+def _in_torch_order(gates: Tensor) -> Tensor:
+    """Rows of ours, (write, forget, read, candidate), in the order of nn.LSTMCell, (i, f, g, o)."""
+    write, forget, read, candidate = gates.chunk(4)
+    return torch.cat([write, forget, candidate, read])
+
+
+def build(sizes: Namespace) -> dict[str, Callable[[], float]]:
+    """A training step of each implementation, that returns its loss."""
+    ours = decoder(sizes)
+    plain = WordByWord(sizes.vocabulary, sizes.width, sizes.hidden)
+    plain.copy(ours)
+    visual = features(sizes.batch, sizes)
+    tokens = torch.randint(sizes.vocabulary, (sizes.batch, sizes.words + 1))
+    objectives = (CrossEntropy(), DoublyStochastic())
+
+    def loss() -> Tensor:
+        captions = tokens.unsqueeze(1)  # [B 1 T + 1]
+        targets, keep = captions[..., 1:], torch.ones_like(captions[..., 1:], dtype=torch.bool)
+        output = ours(visual, captions[..., :-1], keep)
+        terms = [each for objective in objectives for each in objective(output, targets, keep, visual.keep).values()]
+        return torch.stack(terms).sum()
+
+    return {"word by word": _step(plain, partial(plain, visual.values, tokens)), "Saccade": _step(ours, loss)}
+
+
+def _step(module: nn.Module, loss: Callable[[], Tensor]) -> Callable[[], float]:
+    """One step of the optimiser that Saccade trains with."""
+    optimizer = torch.optim.AdamW([each for each in module.parameters() if each.requires_grad], fused=True)
+
+    def step() -> float:
+        optimizer.zero_grad()
+        value = loss()
+        value.backward()
+        optimizer.step()
+        return value.item()
+
+    return step
+
+
+def main(args: list[str] | None = None) -> None:
+    """Compare the losses, then print the table."""
+    sizes = arguments("Training step of the captioner.", batch=32, **SIZES).parse_args(args)
+    torch.manual_seed(0)
+    ways = build(sizes)
+    for number in range(COMPARED_STEPS):
+        plain, ours = (way() for way in ways.values())
+        if abs(plain - ours) > TOLERANCE * abs(plain):
+            raise SaccadeError(f"step {number}: the losses differ, {plain} word by word and {ours} of Saccade")
+    title = (
+        f"Training step: {sizes.batch} captions of {sizes.words} words, {sizes.regions} regions x {sizes.width}, "
+        f"vocabulary {sizes.vocabulary}, hidden {sizes.hidden}"
+    )
+    least = floor(sizes.batch, sizes.batch * sizes.words, sizes, train=True)
+    print_table(title, "captions", sizes.batch, sizes, least, ways)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""Each benchmark end to end at tiny sizes: it compares the results first, then prints times and ratios."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+
+from benchmarks import beam_search, timing, train_step
+from common.errors import SaccadeError
+
+SIZES = {"threads": 1, "repeats": 1, "regions": 6, "width": 8, "hidden": 8, "vocabulary": 30, "words": 3}
+TINY = [f"--{name}={size}" for name, size in SIZES.items()]
+
+
+@pytest.fixture(autouse=True)
+def _small_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "PRODUCT_SIZE", 16)
+
+
+def rows(printed: str) -> dict[str, tuple[float, float, float]]:
+    """Milliseconds, units per second and ratio by name."""
+    found = re.findall(r"^ *1  (\D+?) +([\d.]+) +([\d.]+) +([\d.]+)$", printed, re.M)
+    return {name: (float(ms), float(rate), float(ratio)) for name, ms, rate, ratio in found}
+
+
+def test_train_step_prints_both_implementations_and_the_floor(capsys: pytest.CaptureFixture[str]) -> None:
+    train_step.main([*TINY, "--batch", "2"])
+    table = rows(capsys.readouterr().out)
+    assert list(table) == ["word by word", "Saccade", "arithmetic alone"]
+    assert table["word by word"][2] == 1.0
+
+
+def test_train_step_times_nothing_when_the_losses_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train_step.WordByWord, "copy", lambda self, ours: None)
+    with pytest.raises(SaccadeError, match="step 0: the losses differ"):
+        train_step.main([*TINY, "--batch", "2"])
+
+
+def test_beam_search_prints_both_orders_and_the_floor(capsys: pytest.CaptureFixture[str]) -> None:
+    beam_search.main([*TINY, "--pictures", "3", "--beam", "2"])
+    table = rows(capsys.readouterr().out)
+    assert list(table) == ["one picture at a time", "all at once", "arithmetic alone"]
+
+
+def test_beam_search_times_nothing_when_the_captions_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    search = beam_search.beam_search
+
+    def wrong_alone(*args: object) -> object:
+        found = search(*args)
+        return found if len(found) > 1 else [[found[0][0]._replace(tokens=[7, 7])]]
+
+    monkeypatch.setattr(beam_search, "beam_search", wrong_alone)
+    with pytest.raises(SaccadeError, match="picture 0: the captions differ"):
+        beam_search.main([*TINY, "--pictures", "3", "--beam", "2"])
+
+
+def test_the_ways_run_in_turns_and_the_first_turn_does_not_count() -> None:
+    turns: list[str] = []
+
+    def slow() -> None:
+        turns.append("slow")
+        time.sleep(0.2 if turns.count("slow") == 1 else 0.02)  # as if the first run had to warm up
+
+    times = timing.in_turns({"slow": slow, "fast": lambda: turns.append("fast")}, repeats=3)
+    assert turns == ["slow", "fast"] * 4
+    assert times["fast"] < 0.02 <= times["slow"] < 0.2
