@@ -54,6 +54,8 @@ def run_script(main: Callable[[], None]) -> None:
 
 
 def _message(error: SaccadeError) -> str:
-    """The error's one line. What was raised in a worker of PyTorch's loader has a traceback before it."""
-    last = str(error).rstrip().rpartition("\n")[2]
-    return last.removeprefix(f"{type(error).__module__}.{type(error).__qualname__}: ")
+    """The error's one line, without the traceback that PyTorch puts before it when a loader's worker raised it."""
+    text = str(error).rstrip()
+    if not text.startswith("Caught "):
+        return text
+    return text.rpartition("\n")[2].removeprefix(f"{type(error).__module__}.{type(error).__qualname__}: ")

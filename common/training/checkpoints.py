@@ -59,19 +59,36 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint {path}")
-    if not zipfile.is_zipfile(path):
-        with path.open("rb") as file:
-            begun = file.read(4) == b"PK\x03\x04"
-        raise CheckpointError(f"{path} is cut short: copy it again" if begun else f"{path} is not a checkpoint")
     try:
+        _check_whole(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(f"{path} is refused: it holds more than tensors and plain values") from error
-    except (RuntimeError, OSError, EOFError, KeyError, ValueError) as error:
+    except PermissionError as error:
+        raise CheckpointError(f"{path} may not be read: {error.strerror}") from error
+    except (RuntimeError, OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise CheckpointError(f"{path} is damaged: copy it again") from error
-    if not (isinstance(content, dict) and isinstance(content.get("saccade"), dict) and "state_dict" in content):
+    content = content if isinstance(content, dict) else {}
+    parts = content.get("saccade"), content.get("state_dict"), content.get("hyper_parameters", {})
+    if not all(isinstance(part, dict) for part in parts):
         raise CheckpointError(f"{path} is not a checkpoint of Saccade")
     return content
+
+
+def _check_whole(path: Path) -> None:
+    """See that a file is a checkpoint down to its checksums (2 GB/s), which PyTorch does not look at.
+
+    Raises:
+        CheckpointError: it is not.
+        BadZipFile: it is not even an archive inside.
+    """
+    with path.open("rb") as file:
+        begun = file.read(4) == b"PK\x03\x04"
+    if not zipfile.is_zipfile(path):
+        raise CheckpointError(f"{path} is cut short: copy it again" if begun else f"{path} is not a checkpoint")
+    with zipfile.ZipFile(path) as archive:
+        if archive.testzip() is not None:
+            raise CheckpointError(f"{path} is damaged: copy it again")
 
 
 def check_task(path: str | Path, content: Mapping[str, Any], expected: type[TaskModule]) -> None:

@@ -55,5 +55,5 @@ def test_a_folder_that_cannot_be_made_or_written_to_is_one_clear_error(
     with pytest.raises(DataError, match=r"^cannot make the folder .*file/b: "):
         writable_folder(tmp_path / "file" / "b")
     monkeypatch.setattr("os.access", lambda *_: False)
-    with pytest.raises(DataError, match="^cannot write to the folder .*: permission denied"):
+    with pytest.raises(DataError, match=r"^cannot write to the folder .*: permission denied"):
         writable_folder(tmp_path)

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.scripts.bad_pictures import REFUSED, WORKING
+from tests.scripts.conftest import Experiment, Run
+
+QUESTION = "is there a red circle ?"
+
+
+def test_each_question_is_put_to_each_picture(run: Run, answerer: Experiment, photo: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.png"
+    Image.new("RGB", (20, 20), "blue").save(other)
+    second = "how many squares are there ?"
+    outcome = run("answer", "--checkpoint", answerer.checkpoint, "--question", QUESTION, "--question", second, tmp_path)
+    assert (outcome.code, outcome.err) == (0, "")
+    starts = [line.rsplit("?", 1)[0] + "?" for line in outcome.out.splitlines()]
+    assert starts == [f"{path}: {question}" for path in (other, photo) for question in (QUESTION, second)]
+    assert all(line.endswith("%)") for line in outcome.out.splitlines())
+
+
+def test_json_lines_hold_the_answers_by_probability_and_each_question_has_its_overlay(
+    run: Run, answerer: Experiment, photo: Path, tmp_path: Path
+) -> None:
+    questions = ("--question", QUESTION, "--question", "what colour is the circle ?")
+    drawn = ("--overlay", tmp_path / "drawn")
+    outcome = run("answer", "--checkpoint", answerer.checkpoint, *questions, photo, "--json", *drawn)
+    told = [json.loads(line) for line in outcome.out.splitlines()]
+    assert [Path(each["overlay"]).name for each in told] == ["photo-attention.png", "photo-attention-2.png"]
+    for each in told:
+        ranked = [each["probability"], *(other["probability"] for other in each["alternatives"])]
+        assert ranked == sorted(ranked, reverse=True)
+        with Image.open(each["overlay"]) as image:
+            image.load()
+
+
+@pytest.mark.parametrize("suffix", ["pdf", "svg"])
+def test_overlays_are_written_in_other_formats(
+    run: Run, answerer: Experiment, photo: Path, tmp_path: Path, suffix: str
+) -> None:
+    options = ("--overlay", tmp_path, "--format", suffix)
+    assert run("answer", "--checkpoint", answerer.checkpoint, "--question", QUESTION, photo, *options).code == 0
+    assert (tmp_path / f"photo-attention.{suffix}").read_bytes()[:5] in (b"%PDF-", b"<?xml")
+
+
+def test_of_a_folder_the_good_pictures_are_asked_about_and_each_bad_one_is_told_in_a_line(
+    run: Run, answerer: Experiment, tmp_path: Path
+) -> None:
+    for name, write in WORKING.items():
+        write(tmp_path / name)
+    for name, (write, _) in REFUSED.items():
+        write(tmp_path / name)
+    outcome = run("answer", "--checkpoint", answerer.checkpoint, "--question", QUESTION, tmp_path)
+    assert outcome.code == 2
+    assert {Path(line.split(": ")[0]).name for line in outcome.out.splitlines()} == set(WORKING)
+    assert len(outcome.err.splitlines()) == len(REFUSED)
+
+
+def test_words_that_the_model_has_not_learned_are_noted_and_the_question_is_answered(
+    run: Run, answerer: Experiment, photo: Path
+) -> None:
+    outcome = run("answer", "--checkpoint", answerer.checkpoint, "--question", "is the zeppelin brisk ?", photo)
+    assert outcome.code == 0
+    assert outcome.err == "note: the model has not learned zeppelin, brisk in 'is the zeppelin brisk ?'\n"
+    assert outcome.out.startswith(f"{photo}: is the zeppelin brisk ?")
+
+
+@pytest.mark.parametrize("question", ["", "  ", "?"])
+def test_a_question_without_words_is_refused(run: Run, answerer: Experiment, photo: Path, question: str) -> None:
+    outcome = run("answer", "--checkpoint", answerer.checkpoint, "--question", question, photo)
+    assert outcome.fault == f"the question {question!r} has no words"
+    assert outcome.out == ""
+
+
+def test_a_checkpoint_of_the_other_task_names_the_script_to_use(run: Run, captioner: Experiment, photo: Path) -> None:
+    outcome = run("answer", "--checkpoint", captioner.checkpoint, "--question", QUESTION, photo)
+    assert outcome.fault.endswith("is a checkpoint for captioning, not for vqa: use scripts/caption.py")
+
+
+def test_without_a_question_there_is_nothing_to_answer(run: Run, answerer: Experiment, photo: Path) -> None:
+    outcome = run("answer", "--checkpoint", answerer.checkpoint, photo)
+    assert "the following arguments are required: --question" in outcome.fault

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from captioning.results import read_captions
+from tests.scripts.bad_checkpoints import BAD
+from tests.scripts.conftest import Experiment, Outcome, Run
+from vqa.results import read_answers
+
+
+def evaluate(run: Run, experiment: Experiment, *options: object) -> Outcome:
+    return run("evaluate", "--checkpoint", experiment.checkpoint, "--config", experiment.config, *options)
+
+
+def test_a_captioner_gets_a_table_its_scores_as_json_and_results_for_the_server(
+    run: Run, captioner: Experiment, scenes: str
+) -> None:
+    outcome = evaluate(run, captioner)
+    folder = captioner.checkpoint.parent / "evaluation-test"
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert outcome.code == 0
+    assert metrics["split"] == "test"
+    assert metrics["checkpoint"] == str(captioner.checkpoint)
+    assert {"BLEU-4", "CIDEr-D", "pointing"} <= metrics["scores"].keys()
+    for name, value in metrics["scores"].items():
+        assert f"{value:.2f}" in next(line for line in outcome.out.splitlines() if line.startswith(name))
+    images = json.loads((Path(scenes) / "tiny" / "captions_test.json").read_text())["images"]
+    assert len(read_captions(folder / "captions_results.json", [image["id"] for image in images])) == 16
+    assert f"written to {folder}" in outcome.out
+    assert "captions: 100%" in outcome.err  # the progress bar
+
+
+def test_an_answerer_gets_accuracies_by_type_and_results_for_the_server(
+    run: Run, answerer: Experiment, scenes: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "new" / "folder"
+    outcome = evaluate(run, answerer, "--out", out, "--split", "val")
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert outcome.code == 0
+    assert {"accuracy", "accuracy/colour", "pointing", "pointing/word"} <= metrics["scores"].keys()
+    questions = json.loads((Path(scenes) / "tiny" / "questions_val.json").read_text())["questions"]
+    read_answers(out / "answers_results.json", [question["question_id"] for question in questions])
+    assert {path.name for path in out.iterdir()} == {"metrics.json", "answers_results.json"}
+
+
+def test_a_model_of_boxes_is_evaluated_on_data_with_boxes(
+    run: Run, captioner_of_boxes: Experiment, tmp_path: Path
+) -> None:
+    assert evaluate(run, captioner_of_boxes, "--out", tmp_path).code == 0
+    assert "pointing" in json.loads((tmp_path / "metrics.json").read_text())["scores"]
+
+
+def test_the_beam_may_be_chosen(run: Run, captioner: Experiment, tmp_path: Path) -> None:
+    for beam in (1, 4):
+        assert evaluate(run, captioner, "--beam", beam, "--out", tmp_path / str(beam)).code == 0
+    assert read_captions(tmp_path / "1" / "captions_results.json") != read_captions(
+        tmp_path / "4" / "captions_results.json"
+    )
+
+
+def own_data(tmp_path: Path, photo: Path, line: str, name: str = "Captions") -> tuple[object, ...]:
+    """Options for a test split of one line."""
+    (tmp_path / "own.jsonl").write_text(line.replace("PHOTO", photo.name))
+    source = {"annotations": str(tmp_path / "own.jsonl"), "images": str(photo.parent)}
+    test = {"class_path": f"common.data.readers.Jsonl{name}", "init_args": source}
+    config = tmp_path / "own.yaml"
+    config.write_text(yaml.safe_dump({"data": {"init_args": {"test": test}}}))
+    return "--config", config, "--out", tmp_path / "out"
+
+
+def test_without_references_there_are_results_but_no_scores(
+    run: Run, captioner: Experiment, photo: Path, tmp_path: Path
+) -> None:
+    outcome = evaluate(run, captioner, *own_data(tmp_path, photo, '{"image": "PHOTO"}'))
+    assert outcome.code == 0
+    assert outcome.out == f"written to {tmp_path / 'out'}; the data have no truth to score against\n"
+    assert set(read_captions(tmp_path / "out" / "captions_results.json")) == {photo.name}
+
+
+def test_answers_to_people_s_own_questions_are_scored_by_type(
+    run: Run, answerer: Experiment, photo: Path, tmp_path: Path
+) -> None:
+    line = '{"image": "PHOTO", "question": "what colour is it?", "answers": ["orange"], "types": ["odd"]}'
+    similarity = tmp_path / "table.npz"
+    np.savez(similarity, words=np.array(["orange"]), wup=np.ones((1, 1)))
+    options = own_data(tmp_path, photo, line, "Questions")
+    assert evaluate(run, answerer, *options, "--similarity", similarity).code == 0
+    scores = json.loads((tmp_path / "out" / "metrics.json").read_text())["scores"]
+    assert {"accuracy", "accuracy/odd", "WUPS@0.9", "WUPS@0.0"} <= scores.keys()
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('{"image": "PHOTO", "captions": ["a dog", ""]}', "line 1: a text in 'captions' is empty"),
+        ('{"image": "PHOTO", "captions": "a dog"}', "'captions' is 'a dog' where a list of texts is wanted"),
+        ('{"image": "absent.jpg", "captions": ["a dog"]}', "absent.jpg, which is not there"),
+        ('{"image": "PHOTO", "captions": ["a d', "is not JSON"),
+        ("[]", "is a list where an object is wanted"),
+        ("", "is empty"),
+    ],
+)
+def test_data_that_cannot_be_used_is_told_in_one_line(
+    run: Run, captioner: Experiment, photo: Path, tmp_path: Path, line: str, words: str
+) -> None:
+    assert words in evaluate(run, captioner, *own_data(tmp_path, photo, line)).fault
+
+
+def test_a_picture_that_cannot_be_decoded_is_told_and_an_earlier_evaluation_stays(
+    run: Run, captioner: Experiment, photo: Path, tmp_path: Path
+) -> None:
+    options = own_data(tmp_path, photo, '{"image": "PHOTO", "captions": ["a dog"]}')
+    assert evaluate(run, captioner, *options).code == 0
+    before = {path: path.read_text() for path in (tmp_path / "out").iterdir()}
+    photo.write_text("no picture")
+    outcome = evaluate(run, captioner, *options, "--data.init_args.loading.workers", 1)
+    assert outcome.code == 2
+    assert outcome.err.splitlines()[-1] == f"error: image {photo} is not an image of a known format"
+    assert {path: path.read_text() for path in (tmp_path / "out").iterdir()} == before
+
+
+@pytest.mark.parametrize("fault", ["missing", "cut in half", "malicious", "of another format", "someone else's"])
+def test_checkpoints_that_cannot_be_used_are_refused_in_one_line(
+    run: Run, captioner: Experiment, tmp_path: Path, fault: str
+) -> None:
+    make, words = BAD[fault]
+    make(captioner.checkpoint, tmp_path / "bad.ckpt")
+    bad = captioner._replace(checkpoint=tmp_path / "bad.ckpt")
+    assert words in evaluate(run, bad).fault
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--beam", "0"], "--beam: must be a whole number from 1 on"),
+        (["--similarity", "table.npz"], "--similarity is for answers"),
+        (["--split", "dev"], "--split: invalid choice: 'dev'"),
+        (["--device", "cuda:99"], "--device: cannot compute on 'cuda:99'"),
+        (["--splitt", "val"], "there is no setting 'splitt'; did you mean 'split'?"),
+        (["--config", "absent.yaml"], "config absent.yaml cannot be read"),
+        (["--data", "null"], "no data to evaluate on"),
+        (["--data.init_args.loading.batch_sise", "4"], "has no setting 'batch_sise'; did you mean 'batch_size'?"),
+        (["--data.init_args.loading.batch_size", "four"], "'batch_size' must be int, not 'four'"),
+        (["--data.init_args.loading.batch_size", "0"], "batch_size must be at least 1"),
+        (["--data.init_args.test", "null"], "data.test is not set"),
+    ],
+)
+def test_wrong_options_and_settings_are_told_in_one_line(
+    run: Run, captioner: Experiment, options: list[str], words: str
+) -> None:
+    assert words in evaluate(run, captioner, *options).fault
+
+
+def test_data_of_the_other_task_are_refused(run: Run, captioner: Experiment, answerer: Experiment) -> None:
+    fault = evaluate(run, captioner._replace(config=answerer.config)).fault
+    assert "'vqa.data.VQAData' must name a kind of CaptioningData" in fault
+
+
+def test_a_wrong_table_of_similarities_is_told_before_anything_is_computed(
+    run: Run, answerer: Experiment, photo: Path
+) -> None:
+    fault = evaluate(run, answerer, "--similarity", photo).fault
+    assert fault.startswith(f"{photo} is no table of similarities")
+    assert "beam" in evaluate(run, answerer, "--beam", 2).fault
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_anything_is_computed(
+    run: Run, captioner: Experiment, photo: Path
+) -> None:
+    assert evaluate(run, captioner, "--out", photo / "in").fault.startswith(f"cannot make the folder {photo / 'in'}: ")
