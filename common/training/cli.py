@@ -8,7 +8,7 @@ import logging
 import re
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import wandb
 import yaml
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from common.errors import EXIT_INTERRUPTED, ConfigError, SaccadeError
 from common.training.callbacks import EpochSeeds, ExampleTable, Progress, RecordConfig, best_and_last
@@ -61,7 +62,7 @@ class TrainingCLI(LightningCLI):
                 auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,  # `load_module` needs no more than plain values
             )
-        except (argparse.ArgumentError, ValueError) as error:
+        except (argparse.ArgumentError, ValueError, MisconfigurationException) as error:
             raise _fault(error) from error
 
     def _asks_for_help(self) -> bool:
@@ -72,6 +73,13 @@ class TrainingCLI(LightningCLI):
         if self.arguments[:1] != ["fit"]:
             raise ConfigError(USAGE)
         settings = compose([option for option in self.arguments[1:] if option != "--print_config"])
+        for section in ("model", "data"):
+            given = settings.get(section)
+            if not (isinstance(given, Mapping) and isinstance(given.get("class_path"), str)):
+                raise ConfigError(
+                    f"{section} has no class_path: give --config with an experiment first, such as "
+                    "configs/captioning/scenes.yaml"
+                )
         check_names(settings, OPTIONS, {"model": TaskModule, "data": LightningDataModule, "trainer": Trainer})
         return settings
 
@@ -116,7 +124,11 @@ class TrainingCLI(LightningCLI):
             raise ConfigError(f"{self.folder} holds a run: go on with --ckpt_path {last}, or give another --folder")
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """The trainer with what every run has: seeds, checkpoints, progress, Weights & Biases."""
+        """The trainer with what every run has: seeds, checkpoints, progress, Weights & Biases.
+
+        Raises:
+            ConfigError: a setting of the trainer is not among those there are.
+        """
         given, seed = self.config_init.fit.trainer, self.config_init.fit.seed_everything
         metric = self.model.metric
         callbacks: list[Callback] = [EpochSeeds(seed), ExampleTable(), RecordConfig(self.folder, self._plain_config())]
@@ -127,13 +139,16 @@ class TrainingCLI(LightningCLI):
         logger = given.logger
         if logger in (None, True) and not given.fast_dev_run:
             logger = experiment_logger(self.folder, self.folder.name)
-        return super().instantiate_trainer(
-            logger=logger,
-            callbacks=[*_as_list(given.callbacks), *callbacks],
-            plugins=[*_as_list(given.plugins), WholeFileIO()],
-            default_root_dir=self.folder,
-            **kwargs,
-        )
+        try:
+            return super().instantiate_trainer(
+                logger=logger,
+                callbacks=[*_as_list(given.callbacks), *callbacks],
+                plugins=[*_as_list(given.plugins), WholeFileIO()],
+                default_root_dir=self.folder,
+                **kwargs,
+            )
+        except ValueError as error:
+            raise ConfigError(f"trainer: {' '.join(str(error).split())}") from error
 
     def before_fit(self) -> None:
         """See that the checkpoint to resume from fits the model.
@@ -190,6 +205,8 @@ def _fault(error: Exception) -> Exception:
         first = first.__cause__ or first.__context__
     if first is not None:
         return first
+    if isinstance(error, MisconfigurationException):
+        return ConfigError(" ".join(str(error).split()))
     return ConfigError(_one_line(str(error))) if isinstance(error, argparse.ArgumentError) else error
 
 

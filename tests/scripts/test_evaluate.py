@@ -13,6 +13,12 @@ from tests.scripts.conftest import Experiment, Outcome, Run
 from vqa.results import read_answers
 
 
+@pytest.fixture(autouse=True)
+def _no_java(monkeypatch: pytest.MonkeyPatch) -> None:
+    """METEOR's program takes seconds to start, and is not on every machine."""
+    monkeypatch.setattr("captioning.metrics.scores._meteor_if_it_runs", lambda *_, **__: {})
+
+
 def evaluate(run: Run, experiment: Experiment, *options: object) -> Outcome:
     return run("evaluate", "--checkpoint", experiment.checkpoint, "--config", experiment.config, *options)
 

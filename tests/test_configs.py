@@ -1,0 +1,63 @@
+"""Every experiment that comes with the project can be composed, and its model be put together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from captioning.module import CaptioningModule
+from common.errors import ConfigError
+from common.training.cli import TrainingCLI
+from common.training.task import TaskModule
+from vqa.module import VQAModule
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+OVERLAYS = {  # configs that go after another one, and the experiments that they go after
+    "captioning/hard": ["captioning/flickr8k", "captioning/scenes_demo"],
+    "vqa/question_only": ["vqa/daquar", "vqa/scenes_demo"],
+}
+FILES = sorted(str(path.relative_to(CONFIGS).with_suffix("")) for path in CONFIGS.rglob("*.yaml"))
+EXPERIMENTS = [(name,) for name in FILES if name not in OVERLAYS]
+COMBINATIONS = [(base, overlay) for overlay, bases in OVERLAYS.items() for base in bases]
+GIVEN = {  # what models take from the data
+    CaptioningModule: {"vocabulary": ["<pad>", "<start>", "<end>", "<unk>", "red"]},
+    VQAModule: {"vocabulary": ["<pad>", "<start>", "<end>", "<unk>", "red"], "answers": ["yes", "no"]},
+}
+
+
+def printed(names: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """What `train.py fit --config ... --print_config` shows."""
+    options = [option for name in names for option in ("--config", str(CONFIGS / f"{name}.yaml"))]
+    with pytest.raises(SystemExit) as end:
+        TrainingCLI(["fit", *options, "--print_config"])
+    assert not end.value.code
+    config: dict[str, Any] = yaml.safe_load(capsys.readouterr().out)
+    return config
+
+
+@pytest.mark.parametrize("names", [*EXPERIMENTS, *COMBINATIONS], ids="+".join)
+def test_an_experiment_is_composed_and_its_model_put_together(
+    names: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = printed(names, capsys)
+    task = names[0].split("/")[0]
+    assert config["folder"] == f"runs/{names[-1]}"
+    assert config["data"]["class_path"].startswith(f"{task}.data.")
+    settings = config["model"]["init_args"] | {"encoder_weights": None}
+    kind: type[TaskModule] = {"captioning": CaptioningModule, "vqa": VQAModule}[task]
+    recipes = {name: value for name, value in settings.items() if name not in ("optimisation", "search")}
+    assert isinstance(kind(**(recipes | GIVEN[kind])), kind)  # names and types of all parts are looked at here
+
+
+def test_every_overlay_and_every_base_is_there() -> None:
+    assert set(OVERLAYS) <= set(FILES)
+    assert {name for names in COMBINATIONS for name in names} <= set(FILES)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_an_overlay_alone_is_no_experiment(overlay: str) -> None:
+    with pytest.raises(ConfigError, match=r"^(model|data) has no class_path: give --config with an experiment first"):
+        TrainingCLI(["fit", "--config", str(CONFIGS / f"{overlay}.yaml")])
