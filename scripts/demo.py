@@ -32,7 +32,7 @@ VQA = [
     "--model.init_args.encoder_weights",
     f"{FOLDER}/captioning/best.ckpt",
 ]
-QUESTION_ONLY = [*VQA, "--config", "configs/vqa/question_only.yaml", "--trainer.max_epochs", "3"]
+QUESTION_ONLY = [*VQA, "--config", "configs/vqa/question_only.yaml", "--data.init_args.loading.batch_size", "64"]
 SHOWN = 12  # examples of each task in the report
 INTRODUCTION = (
     "One image encoder, trained from scratch with the captioner (Show, Attend and Tell) and taken over by the VQA "
