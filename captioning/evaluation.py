@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from PIL import Image
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from captioning.metrics import score_captions
 from captioning.module import CaptioningModule
 from captioning.search import Search
+from common.data.images import image_size
 from common.data.records import CaptionRecord, Prediction
 from common.data.scenes import named_pairs
 from common.explain.grounding import PointingGame, object_mentions
@@ -58,8 +58,7 @@ def grounding(records: Sequence[CaptionRecord], predictions: Mapping[int | str, 
     for record in records:
         prediction = predictions[record.image_id]
         attention = prediction.maps["caption"]
-        with Image.open(record.image) as image:
-            size = image.size
+        size = image_size(record.image)
         for position, boxes in object_mentions(prediction.text.split(), record.boxes):
             if boxes:
                 game.add(attention.weights[position], attention.key_layout, boxes, size)  # type: ignore[arg-type]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from PIL import Image
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from common.data.images import image_size
 from common.data.records import Prediction, VQARecord
 from common.explain.grounding import PointingGame
 from vqa.metrics import Measure, score_answers
@@ -45,8 +45,7 @@ def grounding(records: Sequence[VQARecord], predictions: Mapping[int | str, Pred
         attention = predictions[record.question_id].maps.get("image")
         if attention is None or len(record.focus) != 1:
             continue
-        with Image.open(record.image) as image:
-            size = image.size
+        size = image_size(record.image)
         names = ("", *attention.query_labels)
         for name, weights in zip(names, (attention.weights.mean(0), *attention.weights), strict=True):
             game = games.setdefault(name, PointingGame())

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from common.errors import ImageError
@@ -82,6 +82,14 @@ def load_image(path: str | Path) -> Image.Image:
     except _DAMAGE as error:
         reason = " ".join(str(error).split())
         raise ImageError(f"image {path} cannot be decoded (is it damaged?): {reason}") from error
+
+
+def image_size(path: str | Path) -> tuple[int, int]:
+    """(width, height) of an image file as `load_image` gives it: upright. Most formats need no decoding for that."""
+    with Image.open(path) as image:
+        width, height = image.size
+        lies_on_its_side = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+    return (height, width) if lies_on_its_side else (width, height)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

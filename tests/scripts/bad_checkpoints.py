@@ -54,6 +54,10 @@ BAD: dict[str, tuple[Callable[[Path, Path], object], str]] = {
         _changed(lambda content, bad: content["saccade"].update(format=99, version="9.9")),
         "was written by Saccade 9.9, whose format",
     ),
+    "of an unknown task": (
+        _changed(lambda content, bad: content["saccade"].update(task="drawing")),
+        "is a checkpoint for drawing",
+    ),
     "with a setting of another version": (
         _changed(lambda content, bad: content["hyper_parameters"].update(colour="red")),
         "does not fit",

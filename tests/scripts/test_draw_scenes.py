@@ -31,3 +31,14 @@ def test_a_folder_in_use_is_one_line_and_exit_code_2(
         _run(monkeypatch, "--level", "tiny", "--out", tmp_path)
     assert stopped.value.code == 2
     assert capsys.readouterr().err.startswith(f"error: {tmp_path}: not a folder of scenes")
+
+
+def test_a_sheet_that_cannot_be_written_is_one_line_and_the_scenes_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit) as stopped:
+        _run(monkeypatch, "--level", "tiny", "--out", tmp_path / "tiny", "--sheet", tmp_path / "file" / "sheet.png")
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"error: cannot write {tmp_path / 'file'}")
+    assert (tmp_path / "tiny" / "scenes.json").is_file()

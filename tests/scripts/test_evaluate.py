@@ -117,6 +117,14 @@ def test_data_that_cannot_be_used_is_told_in_one_line(
     assert words in evaluate(run, captioner, *own_data(tmp_path, photo, line)).fault
 
 
+def test_an_empty_question_in_the_data_is_told_in_one_line(
+    run: Run, answerer: Experiment, photo: Path, tmp_path: Path
+) -> None:
+    line = '{"image": "PHOTO", "question": " ", "answers": ["red"]}'
+    fault = evaluate(run, answerer, *own_data(tmp_path, photo, line, "Questions")).fault
+    assert "line 1: the question is empty" in fault
+
+
 def test_a_picture_that_cannot_be_decoded_is_told_and_an_earlier_evaluation_stays(
     run: Run, captioner: Experiment, photo: Path, tmp_path: Path
 ) -> None:
@@ -130,7 +138,7 @@ def test_a_picture_that_cannot_be_decoded_is_told_and_an_earlier_evaluation_stay
     assert {path: path.read_text() for path in (tmp_path / "out").iterdir()} == before
 
 
-@pytest.mark.parametrize("fault", ["missing", "cut in half", "malicious", "of another format", "someone else's"])
+@pytest.mark.parametrize("fault", ["missing", "cut in half", "malicious", "of another format", "of an unknown task"])
 def test_checkpoints_that_cannot_be_used_are_refused_in_one_line(
     run: Run, captioner: Experiment, tmp_path: Path, fault: str
 ) -> None:

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from PIL.Image import Resampling
 
-from common.data.images import PADDING_GREY, Preprocessing, find_images, load_image
+from common.data.images import PADDING_GREY, Preprocessing, find_images, image_size, load_image
 from common.errors import ImageError
 
 RED, GREEN, WHITE = (255, 0, 0), (0, 255, 0), (255, 255, 255)
@@ -99,6 +99,16 @@ def test_of_an_animation_the_first_frame_is_taken(tmp_path: Path, name: str) -> 
     options = {"lossless": True} if name.endswith("webp") else {}
     path = saved(frames[0], tmp_path / name, save_all=True, append_images=frames[1:], **options)
     assert pixel(path, 1, 1) == RED
+
+
+@pytest.mark.parametrize("name", ["photo.jpg", "photo.png"])
+@pytest.mark.parametrize("orientation", [None, *range(1, 9)])
+def test_the_size_is_that_of_the_upright_picture(tmp_path: Path, name: str, orientation: int | None) -> None:
+    exif = Image.Exif()
+    if orientation is not None:
+        exif[0x0112] = orientation
+    Image.new("RGB", (6, 4)).save(tmp_path / name, exif=exif)
+    assert image_size(tmp_path / name) == load_image(tmp_path / name).size
 
 
 def test_a_picture_taken_with_a_turned_camera_stands_upright(tmp_path: Path) -> None:
