@@ -22,6 +22,8 @@ from common.data.images import Preprocessing
 from common.encoders.weights import create_backbone
 from common.errors import ConfigError
 
+PROBES = 8  # random pictures by which an encoder's geometry is measured
+
 
 class VisualEncoder(nn.Module, ABC):
     """Pictures in, regions out. `dim` is the regions' width, `preprocessing` what pictures must go through first."""
@@ -75,6 +77,7 @@ class ImageEncoder(VisualEncoder):
     backbone: Any  # timm's models share an interface, but no class that names it
     mean: Float[Tensor, "3 1 1"]
     std: Float[Tensor, "3 1 1"]
+    offset: Float[Tensor, "2"]
 
     def __init__(
         self,
@@ -103,6 +106,7 @@ class ImageEncoder(VisualEncoder):
         self.batch_norm = batch_norm
         self.fixed_modules = self._freeze(name, train_from)
         self.map_dim = self._try_out(height, width)
+        self.register_buffer("offset", self._measure_offset(height, width))
         self.dim = self.map_dim + 4 * geometry
         self.train()
 
@@ -148,6 +152,29 @@ class ImageEncoder(VisualEncoder):
             ):
                 parameter.requires_grad_(gradient is not None)
         return feature_map.shape[1]
+
+    @torch.enable_grad()
+    def _measure_offset(self, height: int, width: int) -> Float[Tensor, "2"]:
+        """How far right of and below its place in the grid a cell looks, in fractions of the input's sides.
+
+        A convolution of stride 2 that pads three cells evenly looks half a cell up and to the left; in a whole network
+        this adds up (15.5 of a ResNet's 32 pixels). What the middle cells' features depend on, by the gradient of
+        random sums of them, has its centre that far from the input's.
+        """
+        generator = torch.Generator().manual_seed(0)
+        noise = torch.randn(PROBES, 3, height, width, generator=generator).requires_grad_()
+        feature_map = self.feature_map(noise)
+        rows, columns = feature_map.shape[2:]
+        middle = feature_map[:, :, (rows - 1) // 2 : rows // 2 + 1, (columns - 1) // 2 : columns // 2 + 1]
+        mixture = (middle * torch.randn(middle.shape, generator=generator)).sum()
+        reach = torch.autograd.grad(mixture, noise)[0].double().abs().sum(1)  # [P H W]
+        total = reach.sum((1, 2), keepdim=True)
+        if not (total > 0).all():  # nothing is known of a network that answers to nothing
+            return torch.zeros(2)
+        share = (reach / total).mean(0)  # [H W]
+        x = share.sum(0) @ ((torch.arange(width, dtype=share.dtype) + 0.5) / width)
+        y = share.sum(1) @ ((torch.arange(height, dtype=share.dtype) + 0.5) / height)
+        return (torch.stack([x, y]) - 0.5).float()
 
     @property
     def frozen(self) -> bool:
@@ -199,12 +226,14 @@ class ImageEncoder(VisualEncoder):
         pixels = (images.pixels.to(self.mean.dtype) - self.mean) / self.std
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             feature_map = self.feature_map(pixels)
-        grid = Grid(feature_map.shape[2], feature_map.shape[3], images.view)
+        height, width = feature_map.shape[2:]
+        keep = touch_picture(Grid(height, width, images.view).rectangles())
+        sides = images.view[:, 2:] - images.view[:, :2]  # of what the network sees, in fractions of the picture
+        grid = Grid(height, width, images.view + (sides * self.offset).repeat(1, 2))
         values = feature_map.flatten(2).transpose(1, 2)  # [B R D]
-        rectangles = grid.rectangles()  # [B R 4]
         if self.geometry:
-            values = torch.cat([values, rectangles.to(values.dtype)], -1)
-        return VisualFeatures(values, touch_picture(rectangles), grid)
+            values = torch.cat([values, grid.rectangles().to(values.dtype)], -1)
+        return VisualFeatures(values, keep, grid)
 
 
 def touch_picture(rectangles: Float[Tensor, "*B 4"]) -> Bool[Tensor, "*B"]:

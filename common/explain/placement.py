@@ -19,7 +19,7 @@ def place_map(
 
     A grid's weights stand at the centres of its cells and are interpolated between them: bilinearly, or with cubic
     B-splines where `smooth`, which blurs by about half a cell and hides the lattice from the eye. Beyond the outermost
-    centres the map goes on level; beyond the view it is zero. A pixel under boxes gets the sum of their weights.
+    centres the map goes on level. A pixel under boxes gets the sum of their weights.
 
     picture_size: (width, height) in pixels.
     """
@@ -51,14 +51,13 @@ def peaks(
 
 @lru_cache(maxsize=64)  # pictures of one size and view follow one another
 def _interpolation(pixels: int, cells: int, view: tuple[float, float], smooth: bool) -> NDArray[np.float32]:
-    """How much each cell along one side of the grid gives to each pixel: [pixels cells], rows sum to 1 in the view."""
+    """How much each cell along one side of the grid gives to each pixel: [pixels cells], rows sum to 1."""
     start, end = view
     position = (_pixel_centres(pixels) - start) / (end - start) * cells - 0.5  # in cells, 0 at the first cell's centre
+    position = position.clip(-0.5, cells - 0.5)  # a grid that lies a little aslant ends within the picture
     distance = np.abs(position[:, None] - np.arange(cells))
     kernel = _cubic_spline(distance) if smooth else (1 - distance).clip(min=0)
-    seen = (position >= -0.5) & (position <= cells - 0.5)
-    kernel[~seen] = 0
-    kernel[seen] /= kernel[seen].sum(1, keepdims=True)
+    kernel /= kernel.sum(1, keepdims=True)
     parts = kernel.astype(np.float32)
     parts.flags.writeable = False  # it is shared by all callers
     return parts

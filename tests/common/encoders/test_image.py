@@ -51,7 +51,7 @@ def test_any_model_gives_a_grid_of_regions_as_wide_as_it_says(name: str) -> None
     assert features.values.shape == (2, features.layout.height * features.layout.width, encoder.dim)
     assert features.values.isfinite().all()
     assert features.keep.all()
-    assert torch.equal(features.layout.view, pictures.view)
+    torch.testing.assert_close(features.layout.view, pictures.view + encoder.offset.repeat(2))
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -148,8 +148,8 @@ def test_geometry_appends_each_cells_rectangle() -> None:
     values = located(pictures).values
     assert located.dim == plain.dim + 4
     assert torch.equal(values[..., :-4], plain(pictures).values)
-    quarters = [[0, 0, 0.5, 0.5], [0.5, 0, 1, 0.5], [0, 0.5, 0.5, 1], [0.5, 0.5, 1, 1]]
-    assert values[0, :, -4:].tolist() == quarters
+    quarters = torch.tensor([[0, 0, 0.5, 0.5], [0.5, 0, 1, 0.5], [0, 0.5, 0.5, 1], [0.5, 0.5, 1, 1]])
+    torch.testing.assert_close(values[0, :, -4:], quarters + located.offset.repeat(2))
 
 
 def test_the_preprocessing_travels_with_the_weights() -> None:
@@ -252,3 +252,15 @@ def test_the_fingerprint_tells_apart_whatever_changes_the_features() -> None:
         fingerprint(name="test_resnet"),
     ]
     assert len({same, *others}) == 1 + len(others)
+
+
+@pytest.mark.parametrize(("name", "stage", "pixels"), [("resnet18", 1, -1.5), ("test_vit", None, 0.0)])
+def test_the_grid_lies_where_its_cells_look(name: str, stage: int | None, pixels: float) -> None:
+    """Two layers of stride 2 with even padding look 0.5 + 1 pixels up and left; a ViT's patches lie straight."""
+    torch.manual_seed(0)
+    encoder = ImageEncoder(name, stage=stage, image_size=(160, 160))
+    assert (encoder.offset * 160).tolist() == pytest.approx([pixels] * 2, abs=1.0)
+    whole = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
+    layout = encoder(ImageBatch(torch.zeros(1, 3, 160, 160, dtype=torch.uint8), whole)).layout
+    assert isinstance(layout, Grid)
+    torch.testing.assert_close(layout.view, whole + encoder.offset.repeat(2))

@@ -54,9 +54,11 @@ def test_an_even_map_stays_even_up_to_the_edges(smooth: bool) -> None:
     np.testing.assert_allclose(place_map(torch.full((12,), 0.25), Grid(3, 4, WHOLE), (19, 11), smooth), 0.25, atol=1e-6)
 
 
-def test_what_the_grid_does_not_see_has_no_weight() -> None:
-    placed = place_map(torch.ones(4), Grid(2, 2, torch.tensor([0.25, 0.0, 0.75, 1.0])), (8, 4))
-    np.testing.assert_allclose(placed, np.tile([0, 0, 1, 1, 1, 1, 0, 0], (4, 1)))
+def test_the_map_goes_on_level_where_a_shifted_grid_ends_within_the_picture() -> None:
+    grid = Grid(1, 2, torch.tensor([-0.25, 0.0, 0.75, 1.0]))
+    placed = place_map(torch.tensor([1.0, 3.0]), grid, (8, 1))
+    # the cells' centres lie at 0 and 0.5 of the width, which are 0 and 4 pixels
+    np.testing.assert_allclose(placed[0], [1.25, 1.75, 2.25, 2.75, 3, 3, 3, 3], atol=1e-6)
 
 
 def test_axes_in_front_are_placed_one_by_one() -> None:

@@ -71,7 +71,7 @@ def _true_answer(scene: Scene, text: str) -> str:
 @pytest.mark.parametrize("kind", FULL.question_types)
 def test_every_answer_is_true_and_one_of_its_texts_choices(kind: str) -> None:
     asked = 0
-    for index in range(80):
+    for index in range(100):
         scene = scene_at(FULL, 0, "train", index)
         for question in candidates(scene, FULL, kind):
             assert question.kind == kind
