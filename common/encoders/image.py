@@ -64,7 +64,7 @@ class ImageEncoder(VisualEncoder):
             part that is not trained always keeps them.
         image_size: (height, width) of the network's input; None takes the model's own.
         fit: how a picture is brought to that size, the whole picture in either case: "squash" or "pad".
-        geometry: append each region's (x0, y0, x1, y1), so that "where" can be read off the features.
+        geometry: append each region's place (`geometry_features`), so that "where" can be read off the features.
         model_args: further arguments of `timm.create_model`, such as `pretrained_cfg_overlay: {mean: ..., std: ...}`
             for weights that were trained with another normalisation than the model's own.
         weights: "hub" for timm's pretrained ones, the path of a local file, or None for random ones.
@@ -232,8 +232,14 @@ class ImageEncoder(VisualEncoder):
         grid = Grid(height, width, images.view + (sides * self.offset).repeat(1, 2))
         values = feature_map.flatten(2).transpose(1, 2)  # [B R D]
         if self.geometry:
-            values = torch.cat([values, grid.rectangles().to(values.dtype)], -1)
+            values = torch.cat([values, geometry_features(grid.rectangles()).to(values.dtype)], -1)
         return VisualFeatures(values, keep, grid)
+
+
+def geometry_features(rectangles: Float[Tensor, "*B 4"]) -> Float[Tensor, "*B 4"]:
+    """Rectangles in fractions of the picture, centred and scaled to -2..2: as large as what a network computes, or
+    "left" and "right" are learned long after everything else."""
+    return 4 * (rectangles - 0.5)
 
 
 def touch_picture(rectangles: Float[Tensor, "*B 4"]) -> Bool[Tensor, "*B"]:

@@ -9,7 +9,7 @@ from common.attention.maps import Boxes, Grid
 from common.attention.visual import VisualFeatures
 from common.data.batches import ImageBatch
 from common.data.images import Preprocessing
-from common.encoders.image import VisualEncoder
+from common.encoders.image import VisualEncoder, geometry_features
 from common.errors import DataError
 
 
@@ -19,7 +19,7 @@ class RegionEncoder(VisualEncoder):
     Args:
         grid: the encoder of the whole picture.
         bins: how finely a box is sampled, in each direction.
-        geometry: append each box's (x0, y0, x1, y1), in fractions of the picture.
+        geometry: append each box's place (`geometry_features`).
     """
 
     needs_boxes = True
@@ -66,5 +66,5 @@ class RegionEncoder(VisualEncoder):
         pooled = roi_align(feature_map.float(), list(cells.float()), self.bins, sampling_ratio=2, aligned=True)
         values = pooled.mean((2, 3)).unflatten(0, (batch, regions)).to(feature_map.dtype)  # [B R D]
         if self.geometry:
-            values = torch.cat([values, images.boxes.to(values.dtype)], -1)
+            values = torch.cat([values, geometry_features(images.boxes).to(values.dtype)], -1)
         return VisualFeatures(values * images.box_keep.unsqueeze(-1), images.box_keep, Boxes(images.boxes))

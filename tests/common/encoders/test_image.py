@@ -149,7 +149,7 @@ def test_geometry_appends_each_cells_rectangle() -> None:
     assert located.dim == plain.dim + 4
     assert torch.equal(values[..., :-4], plain(pictures).values)
     quarters = torch.tensor([[0, 0, 0.5, 0.5], [0.5, 0, 1, 0.5], [0, 0.5, 0.5, 1], [0.5, 0.5, 1, 1]])
-    torch.testing.assert_close(values[0, :, -4:], quarters + located.offset.repeat(2))
+    torch.testing.assert_close(values[0, :, -4:], 4 * (quarters + located.offset.repeat(2) - 0.5))
 
 
 def test_the_preprocessing_travels_with_the_weights() -> None:
