@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 import torch
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from captioning.data import CaptionBatch, CaptioningData
@@ -23,7 +22,7 @@ from common.data.vocabulary import Vocabulary
 from common.explain.canvas import figure_to_image
 from common.explain.overlays import draw_caption
 from common.training.checkpoints import build_encoder
-from common.training.optimisation import Optimisation, configure
+from common.training.optimisation import Optimisation
 from common.training.parts import Part, build
 from common.training.task import ShownExample, TaskModule
 
@@ -80,19 +79,6 @@ class CaptioningModule(TaskModule):
     def attach(self, data: CaptioningData) -> None:
         """Tell the data how this model wants its pictures and words."""
         data.attach(self.encoder, self.words.words)
-
-    def setup(self, stage: str) -> None:
-        """Attach the trainer's data."""
-        self.encoder.to(self.trainer.strategy.root_device)  # where features for a cache are computed
-        self.attach(self.trainer.datamodule)  # type: ignore[attr-defined]
-
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """See `Optimisation`."""
-        return configure(self, self.optimisation, self.encoder)
-
-    def features(self, visual: ImageBatch | VisualFeatures) -> VisualFeatures:
-        """Features [B R D] of pictures; those from a cache are there already."""
-        return visual if isinstance(visual, VisualFeatures) else self.encoder(visual)
 
     def forward(self, batch: CaptionBatch) -> dict[str, Tensor]:
         """The objectives' terms, scalars by name, on the captions [B Q T] of a batch."""

@@ -6,7 +6,6 @@ from functools import partial
 
 import torch
 from jaxtyping import Float
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from common.attention import AttentionMap, Boxes, CoAttention, Grid, VisualFeatures, Words
@@ -21,7 +20,7 @@ from common.errors import DataError
 from common.explain.canvas import figure_to_image
 from common.explain.overlays import draw_answer
 from common.training.checkpoints import build_encoder
-from common.training.optimisation import Optimisation, configure
+from common.training.optimisation import Optimisation
 from common.training.parts import Part, build
 from common.training.task import ShownExample, TaskModule
 from vqa.answers import most_common_answer
@@ -83,19 +82,6 @@ class VQAModule(TaskModule):
     def attach(self, data: VQAData) -> None:
         """Tell the data how this model wants its pictures, words and answers."""
         data.attach(self.encoder, self.words.words, self.answers)
-
-    def setup(self, stage: str) -> None:
-        """Attach the trainer's data."""
-        self.encoder.to(self.trainer.strategy.root_device)  # where features for a cache are computed
-        self.attach(self.trainer.datamodule)  # type: ignore[attr-defined]
-
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """See `Optimisation`."""
-        return configure(self, self.optimisation, self.encoder)
-
-    def features(self, visual: ImageBatch | VisualFeatures) -> VisualFeatures:
-        """Features [B R D] of pictures; those from a cache are there already."""
-        return visual if isinstance(visual, VisualFeatures) else self.encoder(visual)
 
     def forward(self, batch: VQABatch) -> VQAOutput:
         """Logits [B Q A] of a batch of questions."""

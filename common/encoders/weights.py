@@ -43,7 +43,20 @@ def create_backbone(
         return _create(name, arguments, pretrained=False)
     if weights == "hub":
         return _create_from_hub(name, arguments)
-    if not Path(weights).is_file():
+    return _create_from_file(name, arguments, Path(weights))
+
+
+def _create(name: str, arguments: dict[str, Any], pretrained: bool) -> nn.Module:
+    """`timm.create_model`, with a clear line for arguments that the model does not take."""
+    try:
+        return timm.create_model(name, pretrained=pretrained, num_classes=0, **arguments)
+    except TypeError as error:
+        raise ConfigError(f"model_args of {name}: {error}") from error
+
+
+def _create_from_file(name: str, arguments: dict[str, Any], weights: Path) -> nn.Module:
+    """With weights of a local file, which must hold every parameter."""
+    if not weights.is_file():
         raise CheckpointError(
             f"no weights file {weights}; give the path of a .safetensors or .pth file, 'hub', or null"
         )
@@ -61,14 +74,6 @@ def create_backbone(
             f"weights {weights} do not fit {name}: the file lacks {len(lacking)} of its parameters, {lacking[0]} first"
         )
     return backbone
-
-
-def _create(name: str, arguments: dict[str, Any], pretrained: bool) -> nn.Module:
-    """`timm.create_model`, with a clear line for arguments that the model does not take."""
-    try:
-        return timm.create_model(name, pretrained=pretrained, num_classes=0, **arguments)
-    except TypeError as error:
-        raise ConfigError(f"model_args of {name}: {error}") from error
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from itertools import takewhile
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -86,19 +87,17 @@ def object_mentions(
     names, attributes: further words to know as such, of objects and attributes that this picture may lack; without
     them "a green cube" in a picture without green is read as "a cube".
     """
-    known = {box.name for box in boxes} | set(names)
-    singular = {form: name for name in known for form in (name, f"{name}s", f"{name}es")}
+    named: dict[str, list[NamedBox]] = {name: [] for name in names}
+    for box in boxes:
+        named.setdefault(box.name, []).append(box)
+    singular = {form: name for name in named for form in (name, f"{name}s", f"{name}es")}
     known_attributes = {attribute for box in boxes for attribute in box.attributes} | set(attributes)
     mentions = []
     for position, word in enumerate(words):
-        if word not in singular:
-            continue
-        start = position
-        while start > 0 and words[start - 1] in known_attributes:
-            start -= 1
-        said = set(words[start:position])
-        meant = tuple(box for box in boxes if box.name == singular[word] and said <= set(box.attributes))
-        mentions.append((position, meant))
+        if word in singular:
+            said = set(takewhile(known_attributes.__contains__, reversed(words[:position])))
+            meant = tuple(box for box in named[singular[word]] if said <= set(box.attributes))
+            mentions.append((position, meant))
     return mentions
 
 

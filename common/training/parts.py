@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass
 from importlib import import_module
 from types import ModuleType, NoneType, UnionType
@@ -60,11 +60,7 @@ def _construct(kind: type[T], path: str, settings: Mapping[str, Any], given: Map
         for name, parameter in inspect.signature(kind).parameters.items()
         if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     }
-    for key in settings:
-        if key not in parameters:
-            raise ConfigError(f"{path} has no setting {key!r}{nearest(key, parameters.keys() - given.keys())}")
-        if key in given:
-            raise ConfigError(f"{path}: {key!r} is worked out by the model ({given[key]!r} here); remove it")
+    _check_names(path, settings, parameters, given)
     hints = get_type_hints(kind.__init__)
     values: dict[str, Any] = {name: value for name, value in given.items() if name in parameters}
     for key, value in settings.items():
@@ -72,13 +68,27 @@ def _construct(kind: type[T], path: str, settings: Mapping[str, Any], given: Map
             values[key] = _conform(value, hints.get(key, Any), given)
         except _Misfit:
             raise ConfigError(f"{path}: {key!r} must be {_describe(hints[key])}, not {value!r}") from None
-    missing = [name for name, found in parameters.items() if found.default is found.empty and name not in values]
-    if missing:
-        raise ConfigError(f"{path} needs {', '.join(map(repr, missing))} among its init_args")
     try:
         return kind(**values)
     except ValueError as error:  # our constructors refuse values so
         raise ConfigError(f"{path}: {error}") from error
+
+
+def _check_names(
+    path: str, settings: Mapping[str, Any], parameters: Mapping[str, inspect.Parameter], given: Mapping[str, Any]
+) -> None:
+    for key in settings:
+        if key not in parameters:
+            raise ConfigError(f"{path} has no setting {key!r}{nearest(key, parameters.keys() - given.keys())}")
+        if key in given:
+            raise ConfigError(f"{path}: {key!r} is worked out by the model ({given[key]!r} here); remove it")
+    missing = [
+        name
+        for name, parameter in parameters.items()
+        if parameter.default is parameter.empty and name not in settings and name not in given
+    ]
+    if missing:
+        raise ConfigError(f"{path} needs {', '.join(map(repr, missing))} among its init_args")
 
 
 def read_part(part: Any) -> tuple[str, Mapping[str, Any]]:
@@ -140,24 +150,35 @@ def _conform(value: Any, kind: Any, given: Mapping[str, Any]) -> Any:
         return _conform_to_any_of(value, arguments, given)
     if origin is Literal:
         return _require(value in arguments, value)
-    if origin is list and isinstance(value, list):
-        return [_conform(item, arguments[0], given) for item in value]
-    if origin is tuple and isinstance(value, (list, tuple)):
-        items = [arguments[0]] * len(value) if arguments[1:] == (...,) else arguments
-        _require(len(items) == len(value), value)
-        return tuple(_conform(item, each, given) for item, each in zip(value, items, strict=True))
-    kind = origin or kind
+    if origin in (list, tuple) and isinstance(value, (list, tuple)):
+        return _conform_items(value, origin, arguments, given)
+    kind = Mapping if is_typeddict(kind) else origin or kind
     if not isinstance(kind, type):
         return value
-    if is_typeddict(kind):
-        return _require(isinstance(value, Mapping), value)
-    if isinstance(value, Mapping) and "class_path" in value and not issubclass(kind, Mapping):
-        return build(value, kind, **given)  # type: ignore[arg-type]
-    if isinstance(value, Mapping) and is_dataclass(kind):
-        return _construct(kind, kind.__name__, value, {})
+    if isinstance(value, Mapping) and not issubclass(kind, Mapping):
+        return _conform_mapping(value, kind, given)
     if isinstance(value, bool):
         return _require(kind in (bool, object), value)
     return _require(isinstance(value, (int, float) if kind is float else kind), value)
+
+
+def _conform_items(value: Sequence[Any], kind: type, arguments: tuple[Any, ...], given: Mapping[str, Any]) -> Any:
+    """A list, or a tuple of one length (`tuple[int, int]`) or of any (`tuple[int, ...]`)."""
+    if kind is list and not isinstance(value, list):
+        raise _Misfit
+    any_length = kind is list or arguments[1:] == (...,)
+    items = [arguments[0]] * len(value) if any_length else arguments
+    _require(len(items) == len(value), value)
+    return kind(_conform(item, each, given) for item, each in zip(value, items, strict=True))
+
+
+def _conform_mapping(value: Mapping[str, Any], kind: type, given: Mapping[str, Any]) -> Any:
+    """A part of a part, or a dataclass."""
+    if "class_path" in value:
+        return build(value, kind, **given)  # type: ignore[arg-type]
+    if is_dataclass(kind):
+        return _construct(kind, kind.__name__, value, {})
+    raise _Misfit
 
 
 def _conform_to_any_of(value: Any, kinds: tuple[Any, ...], given: Mapping[str, Any]) -> Any:

@@ -7,9 +7,14 @@ from importlib.metadata import version
 from typing import Any, ClassVar
 
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from PIL import Image
 
+from common.attention import VisualFeatures
+from common.data.batches import ImageBatch
 from common.data.records import Prediction
+from common.encoders import VisualEncoder
+from common.training.optimisation import Optimisation, configure
 
 FORMAT = 1  # of what is written below; to be raised when older readers would go wrong
 
@@ -25,15 +30,34 @@ class ShownExample:
 
 
 class TaskModule(LightningModule):
-    """A model with its task. Its checkpoints say what they are, and hold the constructor's arguments as plain values.
+    """A visual encoder with a model of a task. Its checkpoints say what they are, and hold the constructor's arguments.
 
-    A subclass calls `self.save_hyperparameters(logger=False)` in its constructor, whose arguments must be plain values
-    or dataclasses of plain values.
+    A subclass sets `encoder` and `optimisation`, and calls `self.save_hyperparameters(logger=False)` in its
+    constructor, whose arguments must be plain values or dataclasses of plain values.
     """
 
     task: ClassVar[str]
     script: ClassVar[str]  # what to use its checkpoints with
     metric: ClassVar[str]  # the logged value that matters; the higher, the better
+    encoder: VisualEncoder
+    optimisation: Optimisation
+
+    def attach(self, data: Any) -> None:
+        """Tell the task's data how this model wants its pictures and words."""
+        raise NotImplementedError
+
+    def setup(self, stage: str) -> None:
+        """Attach the trainer's data."""
+        self.encoder.to(self.trainer.strategy.root_device)  # where features for a cache are computed
+        self.attach(self.trainer.datamodule)  # type: ignore[attr-defined]
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """See `Optimisation`."""
+        return configure(self, self.optimisation, self.encoder)
+
+    def features(self, visual: ImageBatch | VisualFeatures) -> VisualFeatures:
+        """Features [B R D] of pictures; those from a cache are there already."""
+        return visual if isinstance(visual, VisualFeatures) else self.encoder(visual)
 
     def show_examples(self) -> list[ShownExample]:
         """The same few held-out examples each time, as the model sees them now; none where it has nothing to show."""

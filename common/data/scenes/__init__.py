@@ -1,7 +1,7 @@
 """The built-in dataset: scenes of drawn objects with captions, questions and boxes, drawn from a seed."""
 
 from common.data.scenes.levels import COLOURS, DEMO, FULL, LEVELS, SHAPES, SIZES, TEXTURES, TINY, Level
-from common.data.scenes.phrases import Mention, named_pairs, object_mentions
+from common.data.scenes.phrases import Mention, named_pairs, read_mentions
 from common.data.scenes.sources import SceneCaptions, SceneQuestions
 from common.data.scenes.write import write_scenes
 
@@ -19,6 +19,6 @@ __all__ = [
     "SceneCaptions",
     "SceneQuestions",
     "named_pairs",
-    "object_mentions",
+    "read_mentions",
     "write_scenes",
 ]

@@ -38,7 +38,7 @@ class Mention(NamedTuple):
     adjectives: tuple[str, ...]
 
 
-def object_mentions(words: Sequence[str]) -> list[Mention]:
+def read_mentions(words: Sequence[str]) -> list[Mention]:
     """The objects that a text names by their shape. Commas and full stops at the words' ends are ignored."""
     bare = [word.strip(".,") for word in words]
     mentions = []
@@ -54,7 +54,7 @@ def object_mentions(words: Sequence[str]) -> list[Mention]:
 def named_pairs(words: Sequence[str]) -> list[tuple[str, str]]:
     """The (colour, shape) pairs that a text names, in order; of two colours in a phrase, the one next to the shape."""
     pairs = []
-    for mention in object_mentions(words):
+    for mention in read_mentions(words):
         colours = [word for word in mention.adjectives if word in COLOURS]
         if colours:
             pairs.append((colours[-1], mention.shape))

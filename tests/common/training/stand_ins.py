@@ -35,6 +35,9 @@ class Adder(TaskModule):
         self.optimisation = optimisation
         self.losses: list[float] = []
 
+    def setup(self, stage: str) -> None:
+        """It has no encoder, and its data need not know it."""
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         return configure(self, self.optimisation)
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from common.data.scenes import SHAPES, Mention, named_pairs, object_mentions
+from common.data.scenes import SHAPES, Mention, named_pairs, read_mentions
 from common.data.scenes.phrases import phrase, plural, with_article
 
 
@@ -41,7 +41,7 @@ def test_of_two_colours_the_one_next_to_the_shape_counts() -> None:
 
 
 def test_mentions_tell_where_the_shape_word_is_and_what_precedes_it() -> None:
-    assert object_mentions(["there", "are", "two", "red", "circles", "and", "a", "small", "star"]) == [
+    assert read_mentions(["there", "are", "two", "red", "circles", "and", "a", "small", "star"]) == [
         Mention(4, "circle", ("red",)),
         Mention(8, "star", ("small",)),
     ]
