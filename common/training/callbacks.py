@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import WandbLogger
+from PIL import Image
 
 from common.data.epochs import epoch_seed
 from common.training.task import ShownExample, TaskModule
@@ -77,13 +79,28 @@ class ExampleTable(Callback):
         if examples:
             rows = [_row(example) for example in examples]
             table = wandb.Table(columns=["image", "prediction", "score", "truth", "attention"], data=rows)
-            figures = [wandb.Image(example.figure, caption=example.prediction.text) for example in examples]
+            sheets = on_one_size([example.figure for example in examples])
+            figures = [
+                wandb.Image(sheet, caption=example.prediction.text)
+                for sheet, example in zip(sheets, examples, strict=True)
+            ]
             logger.experiment.log({"examples": table, "attention": figures, "trainer/global_step": trainer.global_step})
 
 
 def _row(example: ShownExample) -> list[Any]:
     prediction = example.prediction
     return [wandb.Image(example.image), prediction.text, prediction.score, example.truth, wandb.Image(example.figure)]
+
+
+def on_one_size(figures: Sequence[Image.Image]) -> list[Image.Image]:
+    """The figures at the top left of white sheets of one size; Weights & Biases stretches all to the first one's."""
+    size = (max(figure.width for figure in figures), max(figure.height for figure in figures))
+    sheets = []
+    for figure in figures:
+        sheet = Image.new("RGB", size, "white")
+        sheet.paste(figure)
+        sheets.append(sheet)
+    return sheets
 
 
 class RecordConfig(Callback):

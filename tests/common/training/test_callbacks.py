@@ -10,8 +10,9 @@ import pytest
 import torch
 import yaml
 from lightning.pytorch import Trainer
+from PIL import Image
 
-from common.training.callbacks import EpochSeeds, ExampleTable, Progress, RecordConfig, best_and_last
+from common.training.callbacks import EpochSeeds, ExampleTable, Progress, RecordConfig, best_and_last, on_one_size
 from tests.common.training.stand_ins import Adder, Numbers
 
 
@@ -83,3 +84,11 @@ def test_settings_are_written_before_training(tmp_path: Path, adder: Adder) -> N
     settings = {"model": {"class_path": "a.B"}, "folder": "Köln"}
     RecordConfig(tmp_path / "run", settings).setup(at(), adder, "fit")
     assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text(encoding="utf-8")) == settings
+
+
+def test_figures_of_several_sizes_are_brought_to_one_without_being_stretched() -> None:
+    wide, tall = Image.new("RGB", (3, 1), "red"), Image.new("RGB", (1, 2), "blue")
+    first, second = on_one_size([wide, tall])
+    assert first.size == second.size == (3, 2)
+    assert [first.getpixel(at) for at in ((2, 0), (2, 1))] == [(255, 0, 0), (255, 255, 255)]
+    assert [second.getpixel(at) for at in ((0, 1), (1, 1))] == [(0, 0, 255), (255, 255, 255)]
