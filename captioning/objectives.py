@@ -52,7 +52,9 @@ class DoublyStochastic(Objective):
     """weight * sum_i (1 - sum_t alpha_ti)^2: each region is looked at about once (Xu et al. 2015, equation 14).
 
     `reduction`: "paper" sums over regions and takes the mean over captions; "code" (as released) takes the mean over
-    regions and sums over captions; "mean" takes the mean over both. Weight 1 means three different things.
+    regions and sums over captions; "mean" takes the mean over both. Weight 1 means three different things. None of them
+    is the paper's balance, whose likelihood is the sum over a caption's words: beside our mean over words (see
+    `CrossEntropy`) its weight is to be divided by the captions' length.
     """
 
     def __init__(self, weight: float = 1.0, reduction: Literal["paper", "code", "mean"] = "paper") -> None:
@@ -71,14 +73,11 @@ class DoublyStochastic(Objective):
         seen = (output.weights * keep.unsqueeze(-1)).sum(2)  # [B Q R]
         captions = keep.any(-1)  # [B Q]
         missed = (1 - seen).square() * regions.unsqueeze(1) * captions.unsqueeze(-1)  # [B Q R]
-        if self.reduction == "code":
-            penalty = (missed.sum(-1) / regions.sum(-1, keepdim=True)).sum()
-        else:
-            per_caption = (
-                missed.sum(-1) if self.reduction == "paper" else missed.sum(-1) / regions.sum(-1, keepdim=True)
-            )
-            penalty = per_caption.sum() / captions.sum()
-        return {"doubly_stochastic": self.weight * penalty}
+        penalty = missed.sum(-1)  # [B Q]
+        if self.reduction != "paper":
+            penalty = penalty / regions.sum(-1, keepdim=True).clamp(min=1)  # a picture may have none
+        total = penalty.sum() if self.reduction == "code" else penalty.sum() / captions.sum()
+        return {"doubly_stochastic": self.weight * total}
 
 
 class HardAttentionReinforce(Objective):

@@ -126,7 +126,7 @@ def _hypotheses(traces: list[_Trace], total: Float[Tensor, "B Q"], length_power:
                 weights[image, q, : lengths[image, q] + 1],
             )
             for q in order[image].tolist()
-            if scores[image, q] > -torch.inf
+            if scores[image, q] != -torch.inf  # NaN, of a model that has diverged, is still a caption
         ]
         for image in range(len(tokens))
     ]

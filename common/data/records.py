@@ -51,7 +51,7 @@ class VQARecord:
 class Prediction:
     """What a model says of one example, with where it looked.
 
-    score: of the text: probability of an answer, sum of the tokens' log-probabilities of a caption.
+    score: of the text: probability of an answer, what the search ranks a caption by (log-probability, unless told).
     alternatives: the next best texts with their scores, best first.
     token_log_probs: one for each token of the text and the end token last; empty for answers.
     maps: attention by name: "caption" (word x region); "image" (level x region) and "question" (level x word).

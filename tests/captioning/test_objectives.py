@@ -93,6 +93,20 @@ def test_padded_steps_regions_and_captions_count_for_nothing(reduction: Reductio
     torch.testing.assert_close(padded["doubly_stochastic"], bare)
 
 
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_a_picture_without_regions_misses_none(reduction: Reduction) -> None:
+    keep = valid([3], [2])
+    output, targets = given(keep)
+    regions = all_regions(2)
+    regions[1] = False
+    output = output._replace(weights=output.weights * regions[:, None, None])
+    loss = DoublyStochastic(1.0, reduction)(output, targets, keep, regions)["doubly_stochastic"]
+    alone = DoublyStochastic(1.0, reduction)(
+        TeacherForced(output.log_probs, output.weights[:1]), targets[:1], keep[:1], regions[:1]
+    )["doubly_stochastic"]
+    torch.testing.assert_close(loss, alone if reduction == "code" else alone / 2)
+
+
 def test_an_unknown_reduction_is_refused() -> None:
     part: Part = {"class_path": "captioning.objectives.DoublyStochastic", "init_args": {"reduction": "sum"}}
     with pytest.raises(ConfigError, match=r"'reduction' must be one of 'paper', 'code', 'mean', not 'sum'"):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from itertools import product
 from typing import Any
 
@@ -186,6 +187,12 @@ def test_weights_belong_to_the_step_before_their_word() -> None:
     model = Scripted({START: {4: 0.6, 5: 0.4}, 4: {6: 0.5, 4: 0.5}, 5: {6: 1.0}, 6: {END: 1.0}})
     for each in beam_search(model, pictures(1), Search(beam=3, longest=4))[0]:
         assert each.weights.argmax(-1).tolist() == [START, *each.tokens], "the script looks at the word it goes on from"
+
+
+def test_a_model_that_has_diverged_gives_a_caption_without_a_score() -> None:
+    model = Scripted(dict.fromkeys(range(WORDS), dict.fromkeys(range(WORDS), math.nan)))
+    for found in beam_search(model, pictures(2), Search(beam=2, longest=3)):
+        assert math.isnan(found[0].score)
 
 
 @pytest.mark.parametrize("name", ["beam", "longest"])
