@@ -47,6 +47,7 @@ class CaptioningModule(TaskModule):
     task = "captioning"
     script = "scripts/caption.py"
     metric = "val/CIDEr-D"
+    data = CaptioningData
 
     def __init__(
         self,

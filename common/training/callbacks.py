@@ -17,6 +17,7 @@ from lightning.pytorch.loggers import WandbLogger
 from PIL import Image
 
 from common.data.epochs import epoch_seed
+from common.explain.files import replacing
 from common.training.task import ShownExample, TaskModule
 
 
@@ -111,11 +112,14 @@ class RecordConfig(Callback):
         self.config = config
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write them before anything is trained."""
+        """Write them before anything is trained.
+
+        Raises:
+            DataError: the folder cannot be written to.
+        """
         if not trainer.is_global_zero:
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        text = yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True)
-        (self.folder / "config.yaml").write_text(text, encoding="utf-8")
+        with replacing(self.folder / "config.yaml") as draft:
+            draft.write_text(yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True), encoding="utf-8")
         if isinstance(trainer.logger, WandbLogger):
             trainer.logger.experiment.config.update(self.config, allow_val_change=True)

@@ -80,7 +80,8 @@ class TrainingCLI(LightningCLI):
                     f"{section} has no class_path: give --config with an experiment first, such as "
                     "configs/captioning/scenes.yaml"
                 )
-        check_names(settings, OPTIONS, {"model": TaskModule, "data": LightningDataModule, "trainer": Trainer})
+        self.model_type = find_class(settings["model"]["class_path"], TaskModule)
+        check_names(settings, OPTIONS, {"model": TaskModule, "data": self.model_type.data, "trainer": Trainer})
         return settings
 
     @staticmethod
@@ -92,7 +93,6 @@ class TrainingCLI(LightningCLI):
         """Add the run's folder, and what the model takes from the data."""
         parser.add_argument("--folder", type=str, required=True, help="where all of this run is written")
         if self.settings:
-            self.model_type = find_class(self.settings["model"]["class_path"], TaskModule)
             for name in LINKS:
                 if name in inspect.signature(self.model_type).parameters:
                     parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, is_dataclass
 from importlib.metadata import version
 from typing import Any, ClassVar
 
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from PIL import Image
 
@@ -39,6 +39,7 @@ class TaskModule(LightningModule):
     task: ClassVar[str]
     script: ClassVar[str]  # what to use its checkpoints with
     metric: ClassVar[str]  # the logged value that matters; the higher, the better
+    data: ClassVar[type[LightningDataModule]] = LightningDataModule  # what it is trained on
     encoder: VisualEncoder
     optimisation: Optimisation
 

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 from lightning.pytorch.loggers import WandbLogger
 
+from common.explain.files import writable_folder
+
 SERVER = "https://api.wandb.ai"
 PATIENCE = 3.0  # seconds to wait for the server; with a key but no network wandb itself would wait for 100
 
@@ -21,9 +23,11 @@ def experiment_logger(folder: Path, name: str, project: str = "saccade") -> Wand
 
     WANDB_MODE is obeyed where it is set. Elsewhere the run is online if there is a key and the server answers, and
     offline otherwise, which one printed line says.
+
+    Raises:
+        DataError: the folder cannot be written to.
     """
-    place = folder / "wandb"
-    place.mkdir(parents=True, exist_ok=True)
+    place = writable_folder(folder / "wandb")
     for variable in ("WANDB_DIR", "WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_ARTIFACT_DIR"):
         os.environ[variable] = str(folder if variable == "WANDB_DIR" else place)
     os.environ.setdefault("WANDB_SILENT", "true")  # its banner is longer than what we print ourselves

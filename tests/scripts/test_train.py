@@ -35,6 +35,21 @@ def test_a_run_is_gone_on_with_from_its_last_checkpoint(run: Run, captioner: Exp
     assert torch.load(last, weights_only=True)["epoch"] == 1
 
 
+def test_data_of_the_other_task_are_refused(
+    run: Run, captioner: Experiment, answerer: Experiment, tmp_path: Path
+) -> None:
+    words = "class_path 'vqa.data.VQAData' must name a kind of CaptioningData"
+    assert words in fit(run, captioner, tmp_path, "--data.class_path", "vqa.data.VQAData").fault
+    words = "class_path 'captioning.data.CaptioningData' must name a kind of VQAData"
+    assert words in fit(run, answerer, tmp_path, "--data.class_path", "captioning.data.CaptioningData").fault
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(run: Run, captioner: Experiment, tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("in the way")
+    for logger in ("false", "true"):
+        assert str(tmp_path / "run") in fit(run, captioner, tmp_path, "--trainer.logger", logger).fault
+
+
 def test_a_run_in_the_way_is_not_overwritten(run: Run, captioner: Experiment) -> None:
     before = captioner.checkpoint.read_bytes()
     assert "holds a run: go on with --ckpt_path" in run("train", "fit", "--config", captioner.config).fault

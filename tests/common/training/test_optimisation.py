@@ -82,6 +82,13 @@ def test_one_step_is_that_of_adamw_by_hand() -> None:
     torch.testing.assert_close(weight.detach(), before * (1 - 0.1 * 0.5) - 0.1)
 
 
+def test_elsewhere_than_on_a_cpu_pytorch_chooses_how_to_step() -> None:
+    module = reader()
+    assert configure(module, Optimisation(schedule="constant"))["optimizer"].defaults["fused"]  # type: ignore[typeddict-item]
+    module.to("meta")
+    assert configure(module, Optimisation(schedule="constant"))["optimizer"].defaults["fused"] is None  # type: ignore[typeddict-item]
+
+
 @pytest.mark.parametrize("setting", [{"learning_rate": -1.0}, {"weight_decay": math.inf}, {"warmup_steps": -3}])
 def test_impossible_values_are_refused(setting: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=f"optimisation.{next(iter(setting))} must not be negative"):
