@@ -89,20 +89,13 @@ class CaptioningData(PictureData[CaptionRecord, CaptionSource]):
         self.minimum_count = minimum_count
         self.longest = longest
 
-    def records(self, split: str) -> list[CaptionRecord]:
-        """The records of a split, read once; those of "test" may be without captions.
-
-        Raises:
-            ConfigError: no source is given for the split.
-            DataError: a picture to learn from, or to validate with, has no caption.
-        """
-        records = super().records(split)
+    def check(self, split: str, records: Sequence[CaptionRecord]) -> None:
+        """Raise DataError where a picture has no caption; those of "test" need none."""
         if split != "test" and (bare := [record.image for record in records if not record.captions]):
             raise DataError(
                 f"{bare[0]}: no caption, as {len(bare)} of {len(records)} pictures of the {split} split: "
                 "give each one, or leave it out"
             )
-        return records
 
     @cached_property
     def vocabulary(self) -> list[str]:

@@ -18,6 +18,7 @@ from common.data.readers import VQASource
 from common.data.records import VQARecord
 from common.data.tokenizer import tokenize
 from common.data.vocabulary import Vocabulary
+from common.errors import DataError
 from vqa.answers import AnswerVocabulary, soft_targets
 
 
@@ -120,6 +121,15 @@ class VQAData(PictureData[VQARecord, VQASource]):
         self.questions_per_image = questions_per_image
         self.minimum_count = minimum_count
         self.classes = classes
+
+    def check(self, split: str, records: Sequence[VQARecord]) -> None:
+        """Raise DataError where a question has no words, or no answer; those of "test" need none."""
+        for record in records:
+            where = f"question {record.question_id} of the {split} split, {record.question!r}, about {record.image}"
+            if not tokenize(record.question):
+                raise DataError(f"{where} has no words: give it some, or leave it out")
+            if split != "test" and not record.answers:
+                raise DataError(f"{where} has no answer: give it one, or leave it out")
 
     @cached_property
     def vocabulary(self) -> list[str]:

@@ -113,17 +113,24 @@ class PictureData(lightning.LightningDataModule, ABC, Generic[RecordType, Source
         self._words: Sequence[str] = ()
 
     def records(self, split: str) -> list[RecordType]:
-        """The records of a split, read once.
+        """The records of a split, read and checked once.
 
         Raises:
             ConfigError: no source is given for the split.
+            DataError: a record cannot be used there.
         """
         if split not in self._records:
             source = self.sources[split]
             if source is None:
                 raise ConfigError(f"data.{split} is not set: name where the {split} records come from")
-            self._records[split] = source.read()
+            records = source.read()
+            self.check(split, records)
+            self._records[split] = records
         return self._records[split]
+
+    @abstractmethod
+    def check(self, split: str, records: Sequence[RecordType]) -> None:
+        """Raise DataError for records that the task cannot learn from, or be validated or tested with."""
 
     def attach(self, encoder: Encoder, words: Sequence[str]) -> None:
         """Load pictures as the model's encoder wants them, and texts in the model's vocabulary.

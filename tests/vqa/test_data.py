@@ -14,7 +14,7 @@ from common.data.readers import VQASource
 from common.data.records import VQARecord
 from common.data.vocabulary import UNKNOWN, Vocabulary
 from common.encoders import ImageEncoder
-from common.errors import ConfigError
+from common.errors import ConfigError, DataError
 from vqa.answers import AnswerVocabulary
 from vqa.data import AnswerClasses, VQACollate, VQAData
 
@@ -97,6 +97,18 @@ def test_words_and_answers_are_those_of_the_training_questions_alone(pictures: l
     assert VQAData(train, val, classes=AnswerClasses(normalise=False)).answers == ["Yes", "two", "yes"]
     assert VQAData(train, val, classes=AnswerClasses(most=1)).answers == ["yes"]
     assert VQAData(train, val, classes=AnswerClasses(minimum_count=2)).answers == ["yes"]
+
+
+def test_a_question_without_words_and_one_to_learn_from_without_an_answer_are_named(pictures: list[Path]) -> None:
+    wordless = Given((record(pictures[0], 1, "is it", "yes"), record(pictures[0], 2, "?", "yes")))
+    unanswered = Given((record(pictures[0], 1, "is it", "yes"), record(pictures[0], 2, "is it red")))
+    for split in ("train", "val", "test"):
+        with pytest.raises(DataError, match=rf"^question 2 of the {split} split, '\?', about \S*a\.png has no words"):
+            VQAData(**{split: wordless}).records(split)  # type: ignore[arg-type]
+    for split in ("train", "val"):
+        with pytest.raises(DataError, match=rf"^question 2 of the {split} split, 'is it red', about \S* has no answer"):
+            VQAData(**{split: unanswered}).records(split)  # type: ignore[arg-type]
+    assert len(VQAData(test=unanswered).records("test")) == 2
 
 
 def test_targets_number_the_answers_as_the_model_does_and_only_training_draws(pictures: list[Path]) -> None:
