@@ -1,4 +1,4 @@
-"""Answers as text (the official VQA normalisation) and as classes (vocabulary, soft and hard targets)."""
+"""Answers as text (the official VQA normalisation) and as classes (vocabulary and soft targets)."""
 
 from __future__ import annotations
 
@@ -134,12 +134,6 @@ def soft_targets(answers: Sequence[str], vocabulary: AnswerVocabulary) -> dict[i
         if (number := vocabulary.index.get(answer)) is not None:
             scores[number] = leave_one_out(count, len(answers)) if len(answers) > 3 else count / len(answers)
     return scores
-
-
-def hard_target(answers: Sequence[str], vocabulary: AnswerVocabulary) -> int | None:
-    """The class that most annotators gave, of those in the vocabulary, or None."""
-    scores = soft_targets(answers, vocabulary)
-    return max(scores, key=scores.__getitem__, default=None)
 
 
 def _form(normalised: bool) -> Callable[[str], str]:

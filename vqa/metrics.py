@@ -46,12 +46,11 @@ def exact_match(prediction: str, answers: Sequence[str]) -> float:
 def measures_for(
     records: Sequence[VQARecord], similarity: Similarity | None = None, version: Version = "2021"
 ) -> dict[str, Measure]:
-    """The measures that fit a data set: VQA accuracy for several annotators; exact matches for one, and WUPS at 0.9 and
+    """The measures that fit a data set: VQA accuracy for several annotators, exact matches for one; and WUPS at 0.9 and
     0.0 as well where a similarity of words is given.
     """
-    if any(len(record.answers) > 1 for record in records):
-        return {"accuracy": partial(vqa_accuracy, version=version)}
-    measures: dict[str, Measure] = {"accuracy": exact_match}
+    several = any(len(record.answers) > 1 for record in records)
+    measures: dict[str, Measure] = {"accuracy": partial(vqa_accuracy, version=version) if several else exact_match}
     if similarity is not None:
         measures |= {f"WUPS@{threshold}": Wups(similarity, threshold) for threshold in (0.9, 0.0)}
     return measures

@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 from common.errors import DataError
 from vqa.answers import (
     AnswerVocabulary,
-    hard_target,
     leave_one_out,
     most_common_answer,
     normalise_answer,
@@ -83,9 +82,7 @@ def test_soft_targets_normalise_annotators_before_lookup() -> None:
     vocabulary = AnswerVocabulary(("2", "yes", "t shirt"))
     answers = ["two", "2", "Two", "T-shirt", *["three"] * 6]
     assert soft_targets(answers, vocabulary) == pytest.approx({0: 0.9, 2: 0.3})
-    assert hard_target(answers, vocabulary) == 0
     assert soft_targets(["three"] * 10, vocabulary) == {}
-    assert hard_target(["three"] * 10, vocabulary) is None
 
 
 def test_few_annotators_give_their_shares() -> None:

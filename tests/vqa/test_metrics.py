@@ -85,6 +85,14 @@ def test_one_answer_a_question_is_scored_by_exact_match_and_wups() -> None:
     assert score_answers({1: "chair", 2: "table"}, records) == {"accuracy": 50}
 
 
+def test_a_similarity_given_is_used_with_several_annotators_too() -> None:
+    records = [record(1, *["chair"] * 9, "lamp")]
+    measures = measures_for(records, similarity=lambda first, second: 0.8)
+    assert score_answers({1: "chair"}, records, measures) == pytest.approx(
+        {"accuracy": 100, "WUPS@0.9": 90.8, "WUPS@0.0": 98}
+    )
+
+
 @pytest.mark.parametrize(
     ("predictions", "records", "message"),
     [
