@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -39,7 +40,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def run_script(main: Callable[[], None]) -> None:
-    """Run a script's `main`; a `SaccadeError` becomes one line on stderr and exit code 2, Ctrl-C exit code 130."""
+    """Run a script's `main`; a `SaccadeError` becomes one line on stderr and exit code 2, Ctrl-C exit code 130.
+
+    What the terminal's encoding has no signs for, as in a file name of another one, is printed as `\\xe9` or `\\u65e5`.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # else it is someone's stand-in
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr does already
     try:
         main()
     except SaccadeError as error:

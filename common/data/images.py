@@ -6,6 +6,7 @@ import struct
 import warnings
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 from glob import glob
 from pathlib import Path
 from typing import Literal
@@ -67,7 +68,7 @@ def load_image(path: str | Path) -> Image.Image:
         with warnings.catch_warnings():  # one line on stderr, or none: PIL warns of much that does no harm
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            with Image.open(path, formats=_formats()) as image:
                 image.load()
                 return _to_rgb(ImageOps.exif_transpose(image))
     except _BOMBS as error:
@@ -76,7 +77,7 @@ def load_image(path: str | Path) -> Image.Image:
             f"image {path} has more than {limit} pixels, the limit for safe decoding: scale it down"
         ) from error
     except UnidentifiedImageError as error:
-        raise ImageError(f"image {path} is not an image of a known format") from error
+        raise ImageError(f"image {path} is not an image of a known format: {', '.join(_formats())}") from error
     except PermissionError as error:
         raise ImageError(f"image {path} may not be read: {error.strerror}") from error
     except _DAMAGE as error:
@@ -86,10 +87,20 @@ def load_image(path: str | Path) -> Image.Image:
 
 def image_size(path: str | Path) -> tuple[int, int]:
     """(width, height) of an image file as `load_image` gives it: upright. Most formats need no decoding for that."""
-    with Image.open(path) as image:
+    with Image.open(path, formats=_formats()) as image:
         width, height = image.size
         lies_on_its_side = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
     return (height, width) if lies_on_its_side else (width, height)
+
+
+@lru_cache(maxsize=1)
+def _formats() -> tuple[str, ...]:
+    """The formats of `SUFFIXES` that this PIL decodes; what is in a file counts, not its name.
+
+    Its others stay closed: little used is little tested, and EPS is a program, which PIL would let Ghostscript run.
+    """
+    Image.init()
+    return tuple(sorted({Image.EXTENSION[suffix] for suffix in SUFFIXES & Image.EXTENSION.keys()} & Image.OPEN.keys()))
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

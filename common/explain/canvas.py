@@ -66,10 +66,13 @@ class Page:
         self.axes.imshow(pixels, extent=extent, aspect="auto", interpolation="auto", zorder=1)
 
     def contour(self, heights: Float[np.ndarray, "H W"], level: float, box: Box) -> None:
-        """The line where the map passes `level`, drawn amber on a dark ground so that it shows on any picture."""
+        """The line where the map passes `level`, drawn amber on a dark ground so that it shows on any picture.
+
+        A map of a single row or column has none.
+        """
         x = box.left + (np.arange(heights.shape[1]) + 0.5) / heights.shape[1] * box.width
         y = box.top + (np.arange(heights.shape[0]) + 0.5) / heights.shape[0] * box.height
-        if heights.min() < level < heights.max():
+        if min(heights.shape) > 1 and heights.min() < level < heights.max():
             self.axes.contour(x, y, heights, [level], colors="#00000080", linewidths=1.6, zorder=2)
             self.axes.contour(x, y, heights, [level], colors="#ffc861", linewidths=0.7, zorder=3)
 

@@ -27,6 +27,9 @@ MARGIN, GAP = 10.0, 8.0
 SIDE = 150.0  # width of the column with question and answers
 CAPTION_AREA, ANSWER_AREA = 92.0**2, 130.0**2  # of a panel's picture, in square points
 MIN_WIDTH = 48.0  # of a panel, for tall pictures
+SLENDEREST = (
+    16.0  # sides in the ratio of 1 to this keep it; beyond, a page would be out of all measure, or a panel a hair
+)
 SIZE, LINE = 8.5, 15.0  # of type, and from line to line
 DPI_RANGE = (150.0, 400.0)
 OUTLINED = 0.2  # boxes with less than this share of the greatest weight are not outlined
@@ -123,7 +126,7 @@ def _regions(prediction: Prediction, name: str) -> Grid | Boxes:
 
 def _panel_size(image: Image.Image, area: float, columns: int, room: float) -> tuple[float, float]:
     """Width and height, in points, of panels of the picture's aspect, `columns` of which fit beside one another."""
-    aspect = image.width / image.height
+    aspect = min(max(image.width / image.height, 1 / SLENDEREST), SLENDEREST)
     fitting = (room + GAP) / columns - GAP
     width = min(max(math.sqrt(area * aspect), MIN_WIDTH), fitting)
     return width, width / aspect

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import io
+import json
+import sys
+
 import pytest
 from torch.utils.data import DataLoader
 
@@ -34,3 +38,12 @@ def test_control_c_is_one_line_and_exit_code_130(capsys: pytest.CaptureFixture[s
         run_script(interrupted)
     assert ended.value.code == 130
     assert capsys.readouterr().err == "interrupted\n"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_names_that_the_terminal_cannot_show_are_spelt_out(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding=encoding, errors="strict"))
+    name = "\u65e5\udcff.png"  # a surrogate stands for a byte that was not UTF-8
+    run_script(lambda: print(json.dumps(name, ensure_ascii=False), flush=True))
+    assert json.loads(written.getvalue()) == name

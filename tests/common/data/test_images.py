@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 from PIL.Image import Resampling
 
 from common.data.images import PADDING_GREY, Preprocessing, find_images, image_size, load_image
@@ -156,6 +156,14 @@ def test_a_file_that_is_no_image(tmp_path: Path) -> None:
     assert "is not an image" in fault(tmp_path / "a.jpg")
 
 
+def test_a_program_in_postscript_is_not_run_whatever_its_ending(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.jpg").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n")
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: pytest.fail("Ghostscript was called"))
+    assert "is not an image of a known format: AVIF, BMP, " in fault(tmp_path / "a.jpg")
+
+
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.gif", "a.webp", "a.bmp", "a.tiff"])
 def test_a_truncated_image(tmp_path: Path, name: str) -> None:
     path = saved(noise(64, 64), tmp_path / name)
@@ -171,7 +179,7 @@ def test_an_enormous_image_is_refused_before_it_is_decoded(tmp_path: Path) -> No
 def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(noise(4, 4), tmp_path / "a.png")
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Image, "open", refuse)  # tests may run as root, whom no file refuses

@@ -209,9 +209,20 @@ def test_heads_in_front_are_averaged_and_rows_without_labels_are_numbered() -> N
 
 
 def test_pictures_of_any_mode_and_of_extreme_aspect_are_drawn() -> None:
-    for size, mode in (((600, 20), "RGB"), ((12, 400), "L"), ((30, 30), "RGBA"), ((1, 1), "P")):
+    for size, mode in (((600, 20), "RGB"), ((12, 400), "L"), ((30, 30), "RGBA"), ((1, 1), "P"), ((9000, 9), "L")):
         figure_to_image(draw_caption(Image.new(mode, size), caption("a cube"), dpi=40))
         figure_to_image(draw_answer(Image.new(mode, size), QUESTION, answer(), dpi=40))
+
+
+@pytest.mark.parametrize("size", [(1, 60_000), (2, 60_000), (60_000, 1), (60_000, 2)])
+def test_a_hair_of_a_picture_still_gives_a_page_that_can_be_looked_at(size: tuple[int, int]) -> None:
+    for figure in (
+        draw_caption(Image.linear_gradient("L").resize(size), caption("a cube"), dpi=40),
+        draw_answer(Image.linear_gradient("L").resize(size), QUESTION, answer(), dpi=40),
+    ):
+        page = figure_to_image(figure)
+        assert max(page.size) < 2500
+        assert min(page.size) > 20
 
 
 def test_the_light_form_is_smaller_and_quick() -> None:
