@@ -13,7 +13,7 @@ from captioning.decoders import Decoder
 from captioning.metrics import bleu, cider_d
 from captioning.objectives import Objective
 from captioning.search import Hypothesis, Search, beam_search
-from common.attention import Attention, AttentionMap, VisualFeatures
+from common.attention import Attention, AttentionMap, Boxes, Grid, VisualFeatures
 from common.data.batches import ImageBatch
 from common.data.images import load_image
 from common.data.records import Prediction
@@ -126,7 +126,8 @@ class CaptioningModule(TaskModule):
         """Captions of pictures, with where the decoder looked before each word."""
         features = self.features(visual)
         found = beam_search(self.decoder, features, search or self.search)
-        return [self._prediction(hypotheses, features, index) for index, hypotheses in enumerate(found)]
+        layout = features.layout.to("cpu")
+        return [self._prediction(hypotheses, layout.select(index)) for index, hypotheses in enumerate(found)]
 
     def show_examples(self) -> list[ShownExample]:
         """The first pictures of the validation split, captioned by the model as it is now."""
@@ -140,13 +141,13 @@ class CaptioningModule(TaskModule):
             examples.append(ShownExample(image, prediction, " / ".join(record.captions), figure))
         return examples
 
-    def _prediction(self, hypotheses: list[Hypothesis], features: VisualFeatures, index: int) -> Prediction:
+    def _prediction(self, hypotheses: list[Hypothesis], layout: Grid | Boxes) -> Prediction:
         best = hypotheses[0]
         words = tuple(self.words.decode(best.tokens))
         attention = AttentionMap(
             best.weights[: len(words)].float(),
             ("word", "region"),
-            features.layout.to("cpu").select(index),
+            layout,
             self.decoder.attention.kind,
             words,
         )

@@ -118,9 +118,9 @@ class VQAModule(TaskModule):
         tokens, keep = pad_texts([[self._encode(question) for question in asked] for asked in questions])
         with torch.no_grad():
             features = self.features(visual)
-            output = self.model(features, tokens.to(self.device), keep.to(self.device))
+            output = self.model(features, tokens.to(self.device), keep.to(self.device)).cpu()
         layout = features.layout.to("cpu")
-        probabilities = output.logits.softmax(-1).cpu()
+        probabilities = output.logits.softmax(-1)
         return [
             [
                 self._prediction(
@@ -139,7 +139,7 @@ class VQAModule(TaskModule):
         predictions = self.answer(batch.visual.to(self.device), [[record.question] for record in records])
         examples = []
         for record, (prediction,) in zip(records, predictions, strict=True):
-            image, truth = load_image(record.image), most_common_answer(record.answers, normalised=False)
+            image, truth = load_image(record.image), most_common_answer(record.answers, data.classes.normalise)
             figure = figure_to_image(draw_answer(image, record.question, prediction, truth, dpi=SHOWN_DPI))
             examples.append(ShownExample(image, prediction, f"{record.question} {truth}", figure))
         return examples
@@ -166,11 +166,10 @@ class VQAModule(TaskModule):
         kind, levels = self.model.kind, self.model.level_names
         maps = {}
         if output.region_weights is not None:
-            weights = output.region_weights[place].float().cpu()
-            maps["image"] = AttentionMap(weights, ("level", "region"), layout, kind, levels)
+            maps["image"] = AttentionMap(output.region_weights[place], ("level", "region"), layout, kind, levels)
         if output.word_weights is not None:
             words = tuple(tokenize(question))
-            weights = output.word_weights[place][:, : len(words)].float().cpu()
+            weights = output.word_weights[place][:, : len(words)]
             maps["question"] = AttentionMap(weights, ("level", "word"), Words(words), kind, levels)
         return maps
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -176,3 +177,5 @@ def test_shown_examples_are_of_the_first_validation_pictures_with_their_answers(
         assert example.image.size == (64, 64)
         assert example.figure.width > example.image.width
     assert len({example.truth.split("?")[0] for example in examples}) > 1, "not the same question each time"
+    source._records["val"] = [replace(record, answers=("Two",) * 10) for record in source.records("val")]
+    assert {example.truth.split("? ")[1] for example in made.show_examples()} == {"2"}, "as the model would say it"

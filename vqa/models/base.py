@@ -21,6 +21,10 @@ class VQAOutput(NamedTuple):
     region_weights: Float[Tensor, "B Q L R"] | None
     word_weights: Float[Tensor, "B Q L T"] | None
 
+    def cpu(self) -> VQAOutput:
+        """The same on the CPU in float32: moved as a whole, however many questions are then read out one by one."""
+        return VQAOutput(*(each if each is None else each.float().cpu() for each in self))  # type: ignore[arg-type]
+
 
 class VQAModel(nn.Module, ABC):
     """Answers from pictures and questions. `kind` names the attention, `level_names` its levels."""
