@@ -32,40 +32,25 @@ class CoAttention(nn.Module, ABC):
 
     kind: str
 
-    def __init__(self, dim: int, hidden_dim: int | None = None, dropout: float = 0.0, variant: str = "paper") -> None:
+    def __init__(self, variant: str) -> None:
         super().__init__()
         if variant not in ("paper", "code"):
             raise ValueError(f"variant is 'paper' or 'code', got {variant!r}")
-        self.dim = dim
-        self.hidden_dim = hidden_dim or dim
-        self.bias = variant == "code"
-        self.dropout = nn.Dropout(dropout)
+        self.bias = variant == "code"  # the released code has biases everywhere, the paper has none
         self.distribution = Softmax()
 
-    def linear(self, inputs: int, outputs: int) -> nn.Linear:
-        """A linear map, with the biases that the released code has and the paper has not."""
-        return nn.Linear(inputs, outputs, bias=self.bias)
-
     def attend_words(
-        self,
-        hidden: Float[Tensor, "B Q T E"],
-        score: nn.Linear,
-        words: Float[Tensor, "B Q T D"],
-        keep: Bool[Tensor, "B Q T"],
+        self, logits: Float[Tensor, "B Q T"], words: Float[Tensor, "B Q T D"], keep: Bool[Tensor, "B Q T"]
     ) -> tuple[Float[Tensor, "B Q D"], Float[Tensor, "B Q T"]]:
-        """softmax(hidden w) over each question's words, and their weighted sum."""
-        weights = self.distribution(score(self.dropout(hidden)).squeeze(-1), keep)
+        """The weighted sum of each question's words, and the weights."""
+        weights = self.distribution(logits, keep)
         return expected_value(weights.unsqueeze(2), words).squeeze(2), weights
 
     def attend_regions(
-        self,
-        hidden: Float[Tensor, "B Q R E"],
-        score: nn.Linear,
-        regions: Float[Tensor, "B R D"],
-        keep: Bool[Tensor, "B R"],
+        self, logits: Float[Tensor, "B Q R"], regions: Float[Tensor, "B R D"], keep: Bool[Tensor, "B R"]
     ) -> tuple[Float[Tensor, "B Q D"], Float[Tensor, "B Q R"]]:
-        """softmax(hidden w) over the regions, for each question, and their weighted sum."""
-        weights = self.distribution(score(self.dropout(hidden)).squeeze(-1), keep.unsqueeze(1))
+        """The weighted sum of the regions for each question, and the weights."""
+        weights = self.distribution(logits, keep.unsqueeze(1))
         return expected_value(weights, regions), weights
 
     @abstractmethod
@@ -100,13 +85,15 @@ class ParallelCoAttention(CoAttention):
         variant: Literal["paper", "code"] = "paper",
         mask_affinity: bool = True,
     ) -> None:
-        super().__init__(dim, hidden_dim, dropout, variant)
+        super().__init__(variant)
+        hidden_dim = hidden_dim or dim
         self.mask_affinity = mask_affinity
-        self.map_affinity = self.linear(dim, dim)
-        self.map_words = self.linear(dim, self.hidden_dim)
-        self.map_regions = self.linear(dim, self.hidden_dim)
-        self.score_words = self.linear(self.hidden_dim, 1)
-        self.score_regions = self.linear(self.hidden_dim, 1)
+        self.map_affinity = nn.Linear(dim, dim, self.bias)
+        self.map_words = nn.Linear(dim, hidden_dim, self.bias)
+        self.map_regions = nn.Linear(dim, hidden_dim, self.bias)
+        self.score_words = nn.Linear(hidden_dim, 1, self.bias)
+        self.score_regions = nn.Linear(hidden_dim, 1, self.bias)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(
         self,
@@ -125,28 +112,34 @@ class ParallelCoAttention(CoAttention):
         word_hidden = (affinity @ region_part).unflatten(1, shape).add_(word_part).tanh_()
         from_words = affinity.unflatten(1, shape).transpose(2, 3) @ word_part  # [B Q R E]
         region_hidden = from_words.add_(region_part.unsqueeze(1)).tanh_()
-        region_summary, region_weights = self.attend_regions(region_hidden, self.score_regions, regions, region_keep)
-        word_summary, word_weights = self.attend_words(word_hidden, self.score_words, words, word_keep)
+        region_logits = self.score_regions(self.dropout(region_hidden)).squeeze(-1)  # [B Q R]
+        word_logits = self.score_words(self.dropout(word_hidden)).squeeze(-1)  # [B Q T]
+        region_summary, region_weights = self.attend_regions(region_logits, regions, region_keep)
+        word_summary, word_weights = self.attend_words(word_logits, words, word_keep)
         return CoAttentionOutput(word_summary, region_summary, word_weights, region_weights)
 
 
 class GuidedAttention(nn.Module):
-    """The operator x^ = A(X; g): H = tanh(X W_x + 1 (W_g g)^T), a = softmax(H w) (Lu et al. 2016, equation 6)."""
+    """The logits H w of the operator A(X; g), with H = tanh(X W_x + 1 (W_g g)^T) (Lu et al. 2016, equation 6).
 
-    def __init__(self, parent: CoAttention, guided: bool) -> None:
+    `guided`: False for the first step, whose g is zero.
+    """
+
+    def __init__(self, dim: int, hidden_dim: int, bias: bool, dropout: float, guided: bool) -> None:
         super().__init__()
-        self.map_items = parent.linear(parent.dim, parent.hidden_dim)
-        self.map_guide = parent.linear(parent.dim, parent.hidden_dim) if guided else None
-        self.score = parent.linear(parent.hidden_dim, 1)
+        self.map_items = nn.Linear(dim, hidden_dim, bias)
+        self.map_guide = nn.Linear(dim, hidden_dim, bias) if guided else None
+        self.score = nn.Linear(hidden_dim, 1, bias)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(
-        self, items: Float[Tensor, "B #Q N D"], guide: Float[Tensor, "B Q D"] | None
-    ) -> Float[Tensor, "B Q N E"]:
-        """The hidden layer H for each question's guide; `guide` is None in the first step."""
+        self, items: Float[Tensor, "B #Q N D"], guide: Float[Tensor, "B Q D"] | None = None
+    ) -> Float[Tensor, "B Q N"]:
+        """Logits [B Q N] of the items for each question's guide."""
         mapped = self.map_items(items)
         if self.map_guide is not None and guide is not None:
-            mapped = mapped + self.map_guide(guide).unsqueeze(2)
-        return torch.tanh(mapped)
+            mapped = mapped + self.map_guide(guide).unsqueeze(2)  # [B Q N E]
+        return self.score(self.dropout(torch.tanh(mapped))).squeeze(-1)
 
 
 class AlternatingCoAttention(CoAttention):
@@ -164,10 +157,11 @@ class AlternatingCoAttention(CoAttention):
         dropout: float = 0.0,
         variant: Literal["paper", "code"] = "paper",
     ) -> None:
-        super().__init__(dim, hidden_dim, dropout, variant)
-        self.first_words = GuidedAttention(self, guided=False)
-        self.guided_regions = GuidedAttention(self, guided=True)
-        self.guided_words = GuidedAttention(self, guided=True)
+        super().__init__(variant)
+        sizes = (dim, hidden_dim or dim, self.bias, dropout)
+        self.first_words = GuidedAttention(*sizes, guided=False)
+        self.guided_regions = GuidedAttention(*sizes, guided=True)
+        self.guided_words = GuidedAttention(*sizes, guided=True)
 
     def forward(
         self,
@@ -177,9 +171,9 @@ class AlternatingCoAttention(CoAttention):
         region_keep: Bool[Tensor, "B R"],
     ) -> CoAttentionOutput:
         """Summaries [B Q D] of words and regions, weights [B Q T] and [B Q R]."""
-        summary, _ = self.attend_words(self.first_words(words, None), self.first_words.score, words, word_keep)
-        hidden = self.guided_regions(regions.unsqueeze(1), summary)
-        region_summary, region_weights = self.attend_regions(hidden, self.guided_regions.score, regions, region_keep)
-        hidden = self.guided_words(words, region_summary)
-        word_summary, word_weights = self.attend_words(hidden, self.guided_words.score, words, word_keep)
+        summary, _ = self.attend_words(self.first_words(words), words, word_keep)
+        region_logits = self.guided_regions(regions.unsqueeze(1), summary)
+        region_summary, region_weights = self.attend_regions(region_logits, regions, region_keep)
+        word_logits = self.guided_words(words, region_summary)
+        word_summary, word_weights = self.attend_words(word_logits, words, word_keep)
         return CoAttentionOutput(word_summary, region_summary, word_weights, region_weights)
