@@ -37,6 +37,15 @@ class Preprocessing:
     fit: Literal["squash", "pad"] = "squash"
     interpolation: Literal["bilinear", "bicubic"] = "bicubic"
 
+    def __post_init__(self) -> None:
+        """See that it can be done.
+
+        Raises:
+            ValueError: it cannot.
+        """
+        if len(self.size) != 2 or not all(isinstance(side, int) and side > 0 for side in self.size):
+            raise ValueError(f"an input's size is (height, width) in pixels, not {self.size!r}")
+
     def prepare(self, image: Image.Image) -> tuple[UInt8[Tensor, "3 H W"], Float[Tensor, "4"]]:
         """The input, and its view: the rectangle (x0, y0, x1, y1) of the picture that it covers (see `Grid.view`)."""
         height, width = self.size

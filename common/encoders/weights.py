@@ -36,6 +36,8 @@ def create_backbone(
     tagged = timm.list_models(f"{architecture}.*", pretrained=True)
     if name != architecture and name not in tagged:
         raise ConfigError(f"timm has no weights {name!r}{nearest(name, tagged)[:120]}")
+    if "checkpoint_path" in model_args:  # timm would read that file without our care
+        raise ConfigError(f"model_args of {name}: no 'checkpoint_path' here; give the file as encoder_weights")
     arguments = dict(model_args)
     if image_size is not None and _takes_image_size(architecture):
         arguments["img_size"] = tuple(image_size)

@@ -27,9 +27,7 @@ MARGIN, GAP = 10.0, 8.0
 SIDE = 150.0  # width of the column with question and answers
 CAPTION_AREA, ANSWER_AREA = 92.0**2, 130.0**2  # of a panel's picture, in square points
 MIN_WIDTH = 48.0  # of a panel, for tall pictures
-SLENDEREST = (
-    16.0  # sides in the ratio of 1 to this keep it; beyond, a page would be out of all measure, or a panel a hair
-)
+SLENDEREST = 16.0  # the greatest ratio of a panel's sides; a picture beyond it is squashed to fit a page
 SIZE, LINE = 8.5, 15.0  # of type, and from line to line
 DPI_RANGE = (150.0, 400.0)
 OUTLINED = 0.2  # boxes with less than this share of the greatest weight are not outlined

@@ -21,6 +21,8 @@ from common.training.parts import Part, build
 from common.training.task import FORMAT, TaskModule
 
 ENCODER = "encoder."  # where a model's image encoder stands among its weights
+# What settings give that this version does not have, or has in addition (TypeError), or that no one would have written.
+_NONSENSE = (SaccadeError, TypeError, ValueError, LookupError, AttributeError, RuntimeError)
 M = TypeVar("M", bound=TaskModule)
 
 
@@ -130,13 +132,13 @@ def load_module(path: str | Path, expected: type[M]) -> M:
     check_task(path, content, expected)
     try:
         module = expected(**_settings(content.get("hyper_parameters", {}), expected))
-    except (
-        SaccadeError,
-        TypeError,
-    ) as error:  # TypeError: settings that this version does not have, or has in addition
-        raise CheckpointError(f"{path} does not fit{_other_version(content)}: {error}") from error
-    check_fit(path, content, module)
-    module.load_state_dict(content["state_dict"])
+        check_fit(path, content, module)
+        module.load_state_dict(content["state_dict"])
+    except CheckpointError:
+        raise
+    except _NONSENSE as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"{path} does not fit{_other_version(content)}: {reason}") from error
     return module.eval()
 
 

@@ -189,6 +189,12 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
 # Preprocessing
 
 
+@pytest.mark.parametrize("size", [(0, 4), (4, -1)])
+def test_a_size_that_is_none_is_refused(size: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match=r"an input's size is \(height, width\) in pixels, not "):
+        Preprocessing(size)
+
+
 def test_squashing_covers_the_whole_picture() -> None:
     pixels, view = Preprocessing((6, 9), "squash").prepare(noise(40, 30))
     assert pixels.shape == (3, 6, 9)

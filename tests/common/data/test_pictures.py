@@ -25,9 +25,8 @@ def test_a_broken_file_is_complained_of_and_the_others_are_read(tmp_path: Path) 
     read = list(read_pictures([str(tmp_path)], complaints.append))
     assert [picture.path.name for picture in read] == ["a.png", "c.png"]
     assert [picture.image.getpixel((0, 0)) for picture in read] == [(255, 0, 0), (0, 0, 255)]
-    assert [str(complaint) for complaint in complaints] == [
-        f"image {tmp_path / 'b.png'} is not an image of a known format"
-    ]
+    (complaint,) = complaints
+    assert str(complaint).startswith(f"image {tmp_path / 'b.png'} is not an image of a known format")
 
 
 def test_a_pattern_without_pictures_is_complained_of_and_the_others_are_read(tmp_path: Path) -> None:

@@ -164,6 +164,12 @@ def test_an_unknown_name_is_answered_with_the_nearest_known(name: str, message: 
     assert str(error.value).startswith(message)
 
 
+def test_weights_do_not_come_in_by_another_door(tmp_path: Path) -> None:
+    torch.save({}, tmp_path / "weights.pth")
+    with pytest.raises(ConfigError, match=r"no 'checkpoint_path' here; give the file as encoder_weights"):
+        ImageEncoder("test_resnet", model_args={"checkpoint_path": str(tmp_path / "weights.pth")})
+
+
 def test_arguments_that_the_model_does_not_take_are_named() -> None:
     with pytest.raises(ConfigError, match=r"model_args of test_resnet: .*'depht'"):
         ImageEncoder("test_resnet", model_args={"depht": 3})

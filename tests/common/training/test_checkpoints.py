@@ -154,6 +154,21 @@ def test_a_setting_that_this_version_does_not_have(checkpoint: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "change",
+    [
+        {"hyper_parameters__words": 3},
+        {"hyper_parameters__optimisation": {"learning_rate": "fast"}},
+        {"hyper_parameters__optimisation": 3},
+        {"hyper_parameters__voice": {"class_path": "torch.nn.Linear", "init_args": {"out_features": -2}}},
+        {"hyper_parameters__voice": {"class_path": "torch.nn.Linear", "init_args": {"out_features": 10**18}}},
+        {"state_dict__voice._extra_state": 3},
+    ],
+)
+def test_settings_that_no_one_would_have_written(checkpoint: Path, change: dict[str, Any]) -> None:
+    assert "does not fit: " in refusal(changed(checkpoint, **change))
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"hyper_parameters__words": ["la"]}, "'voice.weight' is (2, 3) in the file and (2, 1) in the model"),
