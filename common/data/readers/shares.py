@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from common.data.readers.sources import VQASource
 from common.data.records import VQARecord
-from common.errors import DataError
+from common.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -14,20 +14,21 @@ class QuestionShare(VQASource):
     """The questions about every `every`-th picture of `source`, or with `rest` about all the others.
 
     Both shares together are the source, and no picture is in both. Pictures are counted in the order of their names.
+
+    Raises:
+        ConfigError: `every` is less than 2, so that one share would be empty.
     """
 
     source: VQASource
     every: int = 10
     rest: bool = False
 
-    def read(self) -> list[VQARecord]:
-        """The records of the share, in the source's order.
-
-        Raises:
-            DataError: `every` is less than 2, so that one share would be empty.
-        """
+    def __post_init__(self) -> None:
         if self.every < 2:
-            raise DataError(f"a share takes every 2nd picture at most, not every {self.every}th")
+            raise ConfigError(f"a share takes every 2nd picture at most: `every` must be at least 2, not {self.every}")
+
+    def read(self) -> list[VQARecord]:
+        """The records of the share, in the source's order."""
         records = self.source.read()
         chosen = set(sorted({record.image for record in records})[:: self.every])
         return [record for record in records if (record.image in chosen) != self.rest]
