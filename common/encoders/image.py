@@ -20,7 +20,7 @@ from common.attention.visual import VisualFeatures
 from common.data.batches import ImageBatch
 from common.data.images import Preprocessing
 from common.encoders.weights import create_backbone
-from common.errors import ConfigError
+from common.errors import CheckpointError, ConfigError
 
 PROBES = 8  # random pictures by which an encoder's geometry is measured
 
@@ -217,9 +217,18 @@ class ImageEncoder(VisualEncoder):
         """The preprocessing: it belongs to the weights and travels with them."""
         return asdict(self.preprocessing)
 
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Take the preprocessing that the weights were trained with."""
-        self.preprocessing = Preprocessing(**(state | {"size": tuple(state["size"])}))
+    def set_extra_state(self, state: Any) -> None:
+        """Take the preprocessing that the weights were trained with.
+
+        Raises:
+            CheckpointError: it is not of this version's form.
+        """
+        try:
+            self.preprocessing = Preprocessing(**(state | {"size": tuple(state["size"])}))
+        except (KeyError, TypeError) as error:
+            raise CheckpointError(
+                f"the weights want a preprocessing unknown here, {state!r}: use the version that wrote them"
+            ) from error
 
     def forward(self, images: ImageBatch) -> VisualFeatures:
         """Features [B R D] of pictures [B 3 H W], R = h * w; `keep` is False for cells that see padding only."""

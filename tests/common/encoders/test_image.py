@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from common.attention import Grid, VisualFeatures
 from common.data.batches import ImageBatch
 from common.encoders import ImageEncoder
-from common.errors import ConfigError
+from common.errors import CheckpointError, ConfigError
 
 MODELS = ["test_resnet", "test_vit", "test_convnext", "test_efficientnet", "mobilenetv3_small_050"]
 WHOLE = torch.tensor([0.0, 0.0, 1.0, 1.0])
@@ -159,6 +159,14 @@ def test_the_preprocessing_travels_with_the_weights() -> None:
     file.seek(0)
     fresh.load_state_dict(torch.load(file, weights_only=True))
     assert fresh.preprocessing == trained.preprocessing
+
+
+@pytest.mark.parametrize("state", [None, {}, {"size": 64}, {"size": [64, 64], "crop": 0.9}])
+def test_a_preprocessing_of_another_version_is_refused(state: object) -> None:
+    with pytest.raises(
+        CheckpointError, match=r"want a preprocessing unknown here, .*: use the version that wrote them"
+    ):
+        _encoder().load_state_dict(_encoder().state_dict() | {"_extra_state": state})
 
 
 # What is trained
