@@ -33,6 +33,10 @@ class ShowAttendTell(Decoder[ShowAttendTellState]):
         h_t, c_t = LSTM([E y_{t-1}; z_t], h_{t-1}, c_{t-1}),  h_0, c_0 = tanh(linear(mean_i a_i))
         p(y_t) = softmax(L_o f(E y_{t-1} + L_h h_t + L_z z_t))
 
+    The first word before all, y_0, is the start's own embedding. The released code has a zero vector there, and two
+    layers more than the paper, which are not here: tanh(a_i W + b) within the attention, and a ReLU layer before h_0
+    and c_0.
+
     Args:
         attention: makes the attention of the state to the regions: soft, hard, with any score.
         gate: whether beta scales the context.
