@@ -46,6 +46,13 @@ def at_least_one(text: str) -> int:
     return int(text)
 
 
+def whole_text(text: str) -> str:
+    """An option's value as text, all of whose bytes are signs of the terminal's encoding."""
+    if any("\ud800" <= sign <= "\udfff" for sign in text):
+        raise argparse.ArgumentTypeError(f"has bytes that are no {sys.getfilesystemencoding()} text: {text!r}")
+    return text
+
+
 def usable_device(text: str) -> torch.device:
     """An option's value as a device that this machine can compute on."""
     try:

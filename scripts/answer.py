@@ -10,7 +10,7 @@ import json
 import sys
 from pathlib import Path
 
-from common.commands import Complaints, Parser
+from common.commands import Complaints, Parser, whole_text
 from common.data.pictures import Picture, batches, collate, read_pictures
 from common.data.records import Prediction
 from common.errors import run_script
@@ -25,7 +25,9 @@ def parse() -> argparse.Namespace:
     """The command line."""
     parser = Parser(__doc__)
     parser.add_argument("--checkpoint", required=True, help="a VQA model, as written by scripts/train.py")
-    parser.add_argument("--question", action="append", required=True, help="may be given several times")
+    parser.add_argument(
+        "--question", action="append", required=True, type=whole_text, help="may be given several times"
+    )
     parser.add_pictures()
     return parser.parse_args()
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
 FONT = "DejaVu Sans"  # comes with matplotlib, so that a figure is the same everywhere
+warnings.filterwarnings("ignore", "Glyph .* missing from font")  # it is drawn as a box, which says so without 20 lines
 
 
 def text_width(text: str, size: float, weight: str = "normal") -> float:

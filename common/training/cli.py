@@ -207,7 +207,9 @@ def _fault(error: Exception) -> Exception:
         return first
     if isinstance(error, MisconfigurationException):
         return ConfigError(" ".join(str(error).split()))
-    return ConfigError(_one_line(str(error))) if isinstance(error, argparse.ArgumentError) else error
+    if isinstance(error, argparse.ArgumentError) or str(error).startswith("Does not validate"):
+        return ConfigError(_one_line(str(error)))
+    return error
 
 
 def _one_line(message: str) -> str:

@@ -5,7 +5,7 @@ import argparse
 import pytest
 import torch
 
-from common.commands import Complaints, Parser, at_least_one, usable_device
+from common.commands import Complaints, Parser, at_least_one, usable_device, whole_text
 from common.errors import ConfigError, DataError
 
 
@@ -21,6 +21,12 @@ def test_counts_start_at_one(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="whole number from 1 on"):
         at_least_one(text)
     assert at_least_one("12") == 12
+
+
+def test_bytes_that_are_no_text_are_refused() -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="has bytes that are no utf-8 text: "):
+        whole_text("what is \udcff?")
+    assert whole_text("日本は何?") == "日本は何?"
 
 
 @pytest.mark.parametrize("name", ["cpux", "cuda:99", "meta"])

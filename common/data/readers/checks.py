@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -103,6 +104,8 @@ def require_text(value: object, what: str) -> str:
     text = " ".join(value.split())
     if not text:
         raise DataError(f"{what} is empty: give it words or take it out")
+    if not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text):
+        raise DataError(f"{what} is {text!r}, which holds half of a sign (a lone surrogate): write the whole sign")
     return text
 
 
@@ -111,16 +114,27 @@ def named_boxes(image: dict[str, Any], where: str) -> tuple[NamedBox, ...]:
     if not image.get("boxes"):
         return ()
     require(image, ("width", "height"), f"{where}, which has boxes,")
+    boxes = image["boxes"]
     try:
-        return tuple(_named_box(box, image["width"], image["height"]) for box in image["boxes"])
+        if not isinstance(boxes, list):
+            raise TypeError
+        return tuple(_named_box(box, image["width"], image["height"]) for box in boxes)
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
-        raise DataError(f"{where} has boxes that are not of the form bbox, name, attributes: {error!r}") from error
+        raise DataError(
+            f'{where} has boxes that are not of the form {{"bbox": [x, y, width, height], "name": "dog"}}, '
+            f"in pixels, with the picture's own width and height: {str(boxes)[:200]}"
+        ) from error
 
 
 def _named_box(box: dict[str, Any], image_width: float, image_height: float) -> NamedBox:
     x, y, width, height = box["bbox"]
     corners = (x / image_width, y / image_height, (x + width) / image_width, (y + height) / image_height)
-    return NamedBox(corners, box["name"], tuple(box.get("attributes", ())))
+    if not all(map(math.isfinite, corners)) or min(width, height) < 0 or min(image_width, image_height) <= 0:
+        raise ValueError
+    attributes = tuple(box.get("attributes", ()))
+    if not all(isinstance(word, str) for word in (box["name"], *attributes)):
+        raise TypeError
+    return NamedBox(corners, box["name"], attributes)
 
 
 class ImageFolder:

@@ -1,6 +1,8 @@
 """Overlays light the right pixels, in every format, for every map a model may hand back."""
 
 import math
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -136,6 +138,12 @@ def test_light_dims_and_greys_what_is_not_looked_at_and_warms_what_is() -> None:
     assert dark.max() - dark.min() < 0.2 * (200 - 40)
     assert warm[0] > 40
     assert warm[2] < 200
+
+
+def test_signs_that_the_font_lacks_are_drawn_without_a_flood_of_warnings() -> None:
+    command = "from common.explain.typesetting import text_width; assert text_width('日本', 9) > 0"
+    done = subprocess.run([sys.executable, "-c", command], check=True, capture_output=True, text=True)
+    assert done.stderr == ""
 
 
 def test_dollars_and_markup_are_shown_as_they_are(tmp_path: Path) -> None:

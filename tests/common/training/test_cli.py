@@ -100,6 +100,7 @@ def test_a_run_in_the_way_is_not_overwritten_but_resumed(config: str, tmp_path: 
             "has no setting 'out_featurs'; did you mean 'out_features'?",
         ),
         (["--model.init_args.layer.init_args.out_features=x"], "'out_features' must be int, not 'x'"),
+        (["--model.init_args.layer.init_args.out_features=-2"], "negative dimension -2"),
         (["--data", "null"], "data"),
         (["--folder", "null"], "folder"),
         (["--ckpt_path", "nowhere.ckpt"], "there is no checkpoint nowhere.ckpt"),

@@ -54,7 +54,10 @@ def test_a_list_of_images_alone_gives_records_without_captions(images: str, writ
         ({"images": [{"file_name": "a.jpg"}]}, r"images\[0\] has no 'id'"),
         ({"images": {"id": 9}}, "'images' is a dict where a list is wanted"),
         ({"images": [{"id": 9, "file_name": "a.jpg", "boxes": [{}]}]}, "has boxes, has no 'width', 'height'"),
-        ({"images": [{"id": 9, "file_name": "a.jpg", "boxes": [{}], "width": 1, "height": 1}]}, "not of the form bbox"),
+        (
+            {"images": [{"id": 9, "file_name": "a.jpg", "boxes": [{}], "width": 1, "height": 1}]},
+            'not of the form {"bbox"',
+        ),
     ],
 )
 def test_what_is_wrong_is_told_in_a_line_with_its_place(

@@ -43,11 +43,29 @@ def test_questions_of_ones_own(images: str, write: Any) -> None:
         ('["a.jpg"]', "line 2 is a list where an object is wanted"),
         ('{"image": "gone.jpg"}', "line 2 names the image .*gone.jpg, which is not there"),
         ('{"image": "b.jpg"}', "has the image 'b.jpg' twice"),
+        (r'{"image": "a.jpg", "captions": ["a \ud83d dog"]}', r"line 2: a text .* holds half of a sign"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_line(line: str, message: str, images: str, write: Any) -> None:
     with pytest.raises(DataError, match=message):
         JsonlCaptions(write("mine.jsonl", f'{{"image": "b.jpg"}}\n{line}\n'), images).read()
+
+
+@pytest.mark.parametrize(
+    "boxes",
+    [
+        "[[0, 0, 5, 5]]",
+        '{"bbox": [0, 0, 5, 5], "name": "dog"}',
+        '[{"bbox": [0, 0, 5], "name": "dog"}]',
+        '[{"bbox": [0, 0, -5, 5], "name": "dog"}]',
+        '[{"bbox": [0, 0, NaN, 5], "name": "dog"}]',
+        '[{"bbox": [0, 0, 5, 5], "name": 3}]',
+    ],
+)
+def test_boxes_of_another_form_are_answered_with_the_right_one(boxes: str, images: str, write: Any) -> None:
+    line = f'{{"image": "a.jpg", "width": 10, "height": 10, "boxes": {boxes}}}'
+    with pytest.raises(DataError, match=r'line 1 has boxes .* of the form {"bbox": \[x, y, width, height\], "name"'):
+        JsonlCaptions(write("mine.jsonl", line), images).read()
 
 
 def test_an_empty_question_and_an_empty_file(images: str, write: Any) -> None:
