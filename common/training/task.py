@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, is_dataclass
 from importlib.metadata import version
 from typing import Any, ClassVar
 
 from lightning.pytorch import LightningDataModule, LightningModule
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from lightning.pytorch.utilities.types import STEP_OUTPUT, OptimizerLRScheduler
 from PIL import Image
 
 from common.attention import VisualFeatures
 from common.data.batches import ImageBatch
 from common.data.records import Prediction
 from common.encoders import VisualEncoder
+from common.errors import SaccadeError
 from common.training.optimisation import Optimisation, configure
 
 FORMAT = 1  # of what is written below; to be raised when older readers would go wrong
@@ -55,6 +57,34 @@ class TaskModule(LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """See `Optimisation`."""
         return configure(self, self.optimisation, self.encoder)
+
+    def on_train_batch_end(self, outputs: STEP_OUTPUT, batch: Any, batch_idx: int) -> None:
+        """Look at the loss, at the steps that are logged only: each look waits for the GPU.
+
+        Raises:
+            SaccadeError: it is not finite.
+        """
+        interval: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if self.trainer.is_last_batch or (batch_idx + 1) % max(interval, 1) == 0:
+            loss = float(outputs["loss"])  # type: ignore[index]
+            if not math.isfinite(loss):
+                raise self._diverged(f"the loss is {loss}")
+
+    def on_train_epoch_end(self) -> None:
+        """Look at the weights, before a checkpoint with them takes the place of a sound one.
+
+        Raises:
+            SaccadeError: one is not finite.
+        """
+        for name, weight in self.named_parameters():
+            if not weight.isfinite().all():
+                raise self._diverged(f"{name} is not finite")
+
+    def _diverged(self, what: str) -> SaccadeError:
+        return SaccadeError(
+            f"training has diverged: {what} at step {self.trainer.global_step}; train anew with a lower "
+            "model.init_args.optimisation.learning_rate, or with trainer.gradient_clip_val 1"
+        )
 
     def features(self, visual: ImageBatch | VisualFeatures) -> VisualFeatures:
         """Features [B R D] of pictures; those from a cache are there already."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from lightning.pytorch import Callback, LightningDataModule, Trainer
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from PIL import Image
 from torch import Tensor, nn
@@ -64,6 +64,19 @@ class ControlC(Callback):
     def on_train_batch_end(self, trainer: Trainer, *_: object) -> None:
         if trainer.current_epoch == 1:
             raise KeyboardInterrupt
+
+
+class Diverges(Callback):
+    """Spoils a weight after this batch of the second epoch."""
+
+    def __init__(self, batch: int) -> None:
+        self.batch = batch
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
+    ) -> None:
+        if (trainer.current_epoch, batch_idx) == (1, self.batch):
+            next(pl_module.parameters()).data.fill_(float("inf"))
 
 
 class Numbers(LightningDataModule):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -170,6 +171,20 @@ def test_a_full_disk_ends_the_run_with_one_line_and_the_earlier_checkpoint_whole
     assert line.startswith("error: ")
     assert line.endswith("could not be written (No space left on device); what was there before is whole")
     assert torch.load(last, weights_only=True)["epoch"] == 0
+
+
+@pytest.mark.parametrize(
+    ("batch", "words"), [(1, r"the loss is (nan|inf) at step 11"), (5, r"layer\.weight is not finite at step 12")]
+)
+def test_a_diverging_run_ends_with_one_line_and_the_earlier_checkpoint_whole(
+    config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], batch: int, words: str
+) -> None:
+    spoil = json.dumps({"class_path": f"{STAND_INS}.Diverges", "init_args": {"batch": batch}})
+    assert run("fit", "--config", config, f"--trainer.callbacks={spoil}") == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
+    assert re.match(rf"error: training has diverged: {words}; .*learning_rate.*gradient_clip_val", line)
+    for name in ("last", "best"):
+        assert torch.load(tmp_path / "run" / f"{name}.ckpt", weights_only=True)["epoch"] == 0
 
 
 def in_a_process_of_its_own(arguments: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
