@@ -43,23 +43,28 @@ def score(
 
 
 def pair_agreement(records: Sequence[CaptionRecord], predictions: Mapping[int | str, Prediction]) -> dict[str, float]:
-    """The share of the (colour, shape) pairs that captions name which the picture has."""
+    """The share of the (colour, shape) pairs that captions name which the picture has; 0 if they name none."""
     true = named = 0
     for record in records:
         for colour, shape in named_pairs(predictions[record.image_id].text.split()):
             named += 1
             true += any(box.name == shape and colour in box.attributes for box in record.boxes)
-    return {"named pairs in the picture": 100 * true / named} if named else {}
+    return {"named pairs in the picture": 100 * true / max(named, 1)}
 
 
 def grounding(records: Sequence[CaptionRecord], predictions: Mapping[int | str, Prediction]) -> dict[str, float]:
-    """The pointing game over the object words of the captions, with its baselines (see `PointingGame`)."""
+    """The pointing game over the object words of the captions, with its baselines (see `PointingGame`).
+
+    Words that misname what is there have no right place, and are left out: `pair_agreement` counts them.
+    """
+    names = {box.name for record in records for box in record.boxes}
+    attributes = {attribute for record in records for box in record.boxes for attribute in box.attributes}
     game = PointingGame()
     for record in records:
         prediction = predictions[record.image_id]
         attention = prediction.maps["caption"]
         size = image_size(record.image)
-        for position, boxes in object_mentions(prediction.text.split(), record.boxes):
+        for position, boxes in object_mentions(prediction.text.split(), record.boxes, names, attributes):
             if boxes:
                 game.add(attention.weights[position], attention.key_layout, boxes, size)  # type: ignore[arg-type]
     return game.report()

@@ -140,9 +140,11 @@ class PointingGame:
         return {name: total / max(self.count, 1) for name, total in self.totals.items()} | {"n": self.count}
 
     def report(self) -> dict[str, float]:
-        """What an evaluation prints, in percent: the hits, and beside them what looking without thought would score."""
+        """What an evaluation prints: how many maps were scored, how many percent hit, and beside that what looking
+        without thought would score."""
         result = self.result()
         return {
+            "maps with a known target": result["n"],
             "pointing": 100 * result["pointing"],
             "pointing, centre of the picture": 100 * result["centre"],
             "pointing, uniform": 100 * result["uniform"],

@@ -33,7 +33,7 @@ def test_pairs_of_colour_and_shape_must_be_those_of_one_object(record: CaptionRe
     right, crossed = said("a red circle", [0, 0, 0]), said("a red square and a blue square", [0] * 7)
     assert pair_agreement([record], {7: right}) == {"named pairs in the picture": 100.0}
     assert pair_agreement([record], {7: crossed}) == {"named pairs in the picture": 50.0}
-    assert pair_agreement([record], {7: said("nothing here", [0, 0])}) == {}
+    assert pair_agreement([record], {7: said("nothing here", [0, 0])}) == {"named pairs in the picture": 0.0}
 
 
 def test_object_words_that_look_at_their_objects_are_hits(record: CaptionRecord) -> None:
@@ -44,6 +44,12 @@ def test_object_words_that_look_at_their_objects_are_hits(record: CaptionRecord)
         for first, second in [looks]
     }
     assert found == {(0, 1): 100.0, (0, 0): 50.0, (1, 0): 0.0}
+
+
+def test_a_word_that_misnames_what_is_there_has_no_right_place_to_look(record: CaptionRecord) -> None:
+    other = CaptionRecord(record.image, 8, ("a green star",), (NamedBox((0.0, 0.0, 1.0, 1.0), "star", ("green",)),))
+    said_of = {7: said("a green circle", [0, 0, 0]), 8: said("a green star", [0, 0, 0])}
+    assert grounding([record, other], said_of)["maps with a known target"] == 1
 
 
 def test_a_perfect_caption_has_perfect_scores(record: CaptionRecord) -> None:
