@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,7 @@ from captioning.search import Hypothesis, Search, beam_search
 from common.attention import Attention, AttentionMap, Boxes, Grid, VisualFeatures
 from common.data.batches import ImageBatch
 from common.data.images import load_image
+from common.data.module import SPLITS
 from common.data.records import Prediction
 from common.data.tokenizer import tokenize
 from common.data.vocabulary import Vocabulary
@@ -77,9 +79,9 @@ class CaptioningModule(TaskModule):
         self._written: dict[int | str, list[str]] = {}
         self._references: dict[int | str, list[list[str]]] = {}
 
-    def attach(self, data: CaptioningData) -> None:
-        """Tell the data how this model wants its pictures and words."""
-        data.attach(self.encoder, self.words.words)
+    def attach(self, data: CaptioningData, splits: Collection[str] = SPLITS) -> None:
+        """Tell the data how this model wants its pictures and words, and which `splits` are wanted."""
+        data.attach(self.encoder, self.words.words, splits)
 
     def forward(self, batch: CaptionBatch) -> dict[str, Tensor]:
         """The objectives' terms, scalars by name, on the captions [B Q T] of a batch."""

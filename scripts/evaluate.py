@@ -61,8 +61,8 @@ def evaluate_captions(options: argparse.Namespace, data_part: Any) -> tuple[Scor
         raise ConfigError("--similarity is for answers, and this is a captioner's checkpoint: leave it out")
     module = load_module(options.checkpoint, CaptioningModule).to(options.device)
     data = build(data_part, CaptioningData)
-    module.attach(data)
     records = data.records(options.split)
+    module.attach(data, (options.split,))
     search = replace(module.search, beam=options.beam) if options.beam else None
     predictions = captioning.evaluation.caption_all(module, data.loader(options.split), search)
     write_captions(options.out / "captions_results.json", texts(predictions), [record.image_id for record in records])
@@ -79,8 +79,8 @@ def evaluate_answers(options: argparse.Namespace, data_part: Any) -> tuple[Score
     similarity = WupTable.load(options.similarity) if options.similarity else None
     module = load_module(options.checkpoint, VQAModule).to(options.device)
     data = build(data_part, VQAData)
-    module.attach(data)
     records = data.records(options.split)
+    module.attach(data, (options.split,))
     predictions = vqa.evaluation.answer_all(module, data.loader(options.split))
     asked = [record.question_id for record in records]
     write_answers(options.out / "answers_results.json", texts(predictions), asked)

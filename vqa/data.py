@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from common.attention import VisualFeatures
 from common.data.batches import ImageBatch, Transferable
 from common.data.loading import VisualLoader, pad_texts
-from common.data.module import Encoder, Loading, PictureData
+from common.data.module import SPLITS, Encoder, Loading, PictureData
 from common.data.readers import VQASource
 from common.data.records import VQARecord
 from common.data.tokenizer import tokenize
@@ -151,9 +151,11 @@ class VQAData(PictureData[VQARecord, VQASource]):
             pictures.setdefault(record.image, []).append(record)
         return list(pictures.values())
 
-    def attach(self, encoder: Encoder, words: Sequence[str], answers: Sequence[str]) -> None:  # type: ignore[override]
+    def attach(  # type: ignore[override]
+        self, encoder: Encoder, words: Sequence[str], answers: Sequence[str], splits: Collection[str] = SPLITS
+    ) -> None:
         """As `PictureData.attach`, and number the answers as the model does."""
-        super().attach(encoder, words)
+        super().attach(encoder, words, splits)
         self._answers = AnswerVocabulary(tuple(answers), self.classes.normalise)
 
     def collate(self, split: str, loader: VisualLoader, words: Sequence[str]) -> VQACollate:

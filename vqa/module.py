@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 
 import torch
@@ -12,6 +13,7 @@ from common.attention import AttentionMap, Boxes, CoAttention, Grid, VisualFeatu
 from common.data.batches import ImageBatch
 from common.data.images import load_image
 from common.data.loading import pad_texts
+from common.data.module import SPLITS
 from common.data.records import Prediction
 from common.data.tokenizer import tokenize
 from common.data.vocabulary import Vocabulary
@@ -80,9 +82,9 @@ class VQAModule(TaskModule):
         self.objective = build(objective, AnswerObjective)
         self.optimisation = optimisation
 
-    def attach(self, data: VQAData) -> None:
-        """Tell the data how this model wants its pictures, words and answers."""
-        data.attach(self.encoder, self.words.words, self.answers)
+    def attach(self, data: VQAData, splits: Collection[str] = SPLITS) -> None:
+        """Tell the data how this model wants its pictures, words and answers, and which `splits` are wanted."""
+        data.attach(self.encoder, self.words.words, self.answers, splits)
 
     def forward(self, batch: VQABatch) -> VQAOutput:
         """Logits [B Q A] of a batch of questions."""

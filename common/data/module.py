@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
@@ -31,6 +31,7 @@ class Source(Protocol):
         ...
 
 
+SPLITS = ("train", "val", "test")
 RecordType = TypeVar("RecordType", bound=Record)
 SourceType = TypeVar("SourceType", bound=Source)
 
@@ -77,7 +78,7 @@ class Loading:
 
     batch_size: pictures per batch.
     workers: processes that load batches; 0 loads in the training process.
-    in_memory: keep decoded pictures in memory, for data sets of small pictures.
+    in_memory: keep decoded pictures in memory, for data sets of small pictures; a cache needs none.
     cache: a folder for the features of a frozen encoder, which then runs once per picture; None computes them anew in
         each epoch.
     """
@@ -132,26 +133,29 @@ class PictureData(lightning.LightningDataModule, ABC, Generic[RecordType, Source
     def check(self, split: str, records: Sequence[RecordType]) -> None:
         """Raise DataError for records that the task cannot learn from, or be validated or tested with."""
 
-    def attach(self, encoder: Encoder, words: Sequence[str]) -> None:
+    def attach(self, encoder: Encoder, words: Sequence[str], splits: Collection[str] = SPLITS) -> None:
         """Load pictures as the model's encoder wants them, and texts in the model's vocabulary.
 
-        With `cache`, the features of all pictures are computed now, unless they are there already.
+        With `cache`, the features of all pictures of `splits` are computed now, unless they are there already.
 
         Raises:
             ConfigError: a cache is asked for, but the encoder is trained, or needs boxes.
         """
         self._words = words
-        images = ImageLoader(encoder.preprocessing, encoder.needs_boxes, self.loading.in_memory)
         folder = self.loading.cache
-        self._loader = images if folder is None else CachedFeatures(self._cached(encoder, images, Path(folder)))
+        if folder is None:
+            self._loader = ImageLoader(encoder.preprocessing, encoder.needs_boxes, self.loading.in_memory)
+        else:
+            self._loader = CachedFeatures(self._cached(encoder, Path(folder), splits))
 
-    def _cached(self, encoder: Encoder, images: ImageLoader, folder: Path) -> FeatureCache:
+    def _cached(self, encoder: Encoder, folder: Path, splits: Collection[str]) -> FeatureCache:
         if not encoder.frozen or encoder.needs_boxes:
             raise ConfigError(
                 "data.cache keeps grid features of a frozen encoder: set train_from to null, or cache to null"
             )
-        splits = [split for split, source in self.sources.items() if source is not None]
-        paths = dict.fromkeys(record.image for split in splits for record in self.records(split))
+        given = [split for split, source in self.sources.items() if source is not None and split in splits]
+        paths = dict.fromkeys(record.image for split in given for record in self.records(split))
+        images = ImageLoader(encoder.preprocessing)
         device = next(encoder.parameters()).device
 
         @torch.inference_mode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, is_dataclass
 from importlib.metadata import version
 from typing import Any, ClassVar
@@ -13,6 +14,7 @@ from PIL import Image
 
 from common.attention import VisualFeatures
 from common.data.batches import ImageBatch
+from common.data.module import SPLITS
 from common.data.records import Prediction
 from common.encoders import VisualEncoder
 from common.errors import SaccadeError
@@ -45,14 +47,15 @@ class TaskModule(LightningModule):
     encoder: VisualEncoder
     optimisation: Optimisation
 
-    def attach(self, data: Any) -> None:
-        """Tell the task's data how this model wants its pictures and words."""
+    def attach(self, data: Any, splits: Collection[str]) -> None:
+        """Tell the task's data how this model wants its pictures and words, and which `splits` are wanted."""
         raise NotImplementedError
 
     def setup(self, stage: str) -> None:
-        """Attach the trainer's data."""
+        """Attach the trainer's data; training wants no test split."""
         self.encoder.to(self.trainer.strategy.root_device)  # where features for a cache are computed
-        self.attach(self.trainer.datamodule)  # type: ignore[attr-defined]
+        splits = ("train", "val") if stage == "fit" else SPLITS
+        self.attach(self.trainer.datamodule, splits)  # type: ignore[attr-defined]
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """See `Optimisation`."""

@@ -138,6 +138,16 @@ def test_a_picture_that_cannot_be_decoded_is_told_and_an_earlier_evaluation_stay
     assert {path: path.read_text() for path in (tmp_path / "out").iterdir()} == before
 
 
+def test_a_cache_needs_the_data_of_the_split_alone(run: Run, captioner: Experiment, tmp_path: Path) -> None:
+    absent = {"annotations": str(tmp_path / "absent.jsonl"), "images": str(tmp_path)}
+    others = {"class_path": "common.data.readers.JsonlCaptions", "init_args": absent}
+    settings: dict[str, object] = {"loading": {"cache": str(tmp_path / "cache")}, "train": others, "val": others}
+    (tmp_path / "cached.yaml").write_text(yaml.safe_dump({"data": {"init_args": settings}}))
+    options = "--config", tmp_path / "cached.yaml", "--out", tmp_path / "out"
+    assert evaluate(run, captioner, *options, "--data.init_args.test", "null").fault.startswith("data.test is not set")
+    assert evaluate(run, captioner, *options).code == 0
+
+
 @pytest.mark.parametrize("fault", ["missing", "cut in half", "malicious", "of another format", "of an unknown task"])
 def test_checkpoints_that_cannot_be_used_are_refused_in_one_line(
     run: Run, captioner: Experiment, tmp_path: Path, fault: str

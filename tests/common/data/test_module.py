@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from common.attention import Grid, VisualFeatures
@@ -14,7 +16,7 @@ from common.data.batches import ImageBatch
 from common.data.images import Preprocessing
 from common.data.loading import VisualLoader
 from common.data.module import Loading, PictureData
-from common.data.readers import CaptionSource
+from common.data.readers import CaptionSource, JsonlCaptions
 from common.data.records import CaptionRecord
 from common.data.scenes import SceneCaptions
 from common.encoders import ImageEncoder, RegionEncoder
@@ -130,24 +132,69 @@ def test_cached_features_are_the_encoders_own_to_half_precision(scenes: str, tmp
         assert torch.equal(found.visual.layout.view, features.layout.view)  # type: ignore[union-attr]
 
 
-def test_an_encoder_runs_once_per_picture_over_all_epochs_and_runs(
-    scenes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model, encoded = encoder(), 0
+@pytest.fixture
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sizes of the batches that image encoders have seen."""
+    sizes: list[int] = []
     forward = ImageEncoder.forward
 
     def count(self: ImageEncoder, images: ImageBatch) -> VisualFeatures:
-        nonlocal encoded
-        encoded += len(images.pixels)
+        sizes.append(len(images.pixels))
         return forward(self, images)
 
     monkeypatch.setattr(ImageEncoder, "forward", count)
+    return sizes
+
+
+def test_an_encoder_runs_once_per_picture_over_all_epochs_and_runs(
+    scenes: str, tmp_path: Path, encoded: list[int]
+) -> None:
+    model = encoder()
     for _ in range(2):
         pictures = data(scenes, cache=str(tmp_path / "cache"))
         pictures.attach(model, ())
         for _ in range(2):
             assert len(order(pictures.train_dataloader())) == 48
-    assert encoded == 48 + 16
+    assert sum(encoded) == 48 + 16
+
+
+def test_a_cache_is_made_for_the_wanted_splits_from_their_data_alone_and_extended_for_others(
+    scenes: str, tmp_path: Path, encoded: list[int]
+) -> None:
+    model = encoder()
+    pictures = data(scenes, cache=str(tmp_path / "cache"))
+    pictures.sources["train"] = JsonlCaptions("absent.jsonl", "absent")
+    pictures.attach(model, (), ("val",))
+    assert order(pictures.val_dataloader()) == list(range(16))
+    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()}
+    assert sum(encoded) == 16
+
+    for splits in (("train", "val"), ("train",), ("val",)):
+        pictures = data(scenes, cache=str(tmp_path / "cache"))
+        pictures.attach(model, (), splits)
+        assert len(order(pictures.loader(splits[0]))) in (48, 16)
+        assert sum(encoded) == 16 + 48
+    assert written.items() <= {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()}.items()
+
+
+def test_decoded_pictures_are_not_kept_where_features_are_cached(
+    scenes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared: list[weakref.ref[torch.Tensor]] = []
+    alive: list[int] = []
+    prepare = Preprocessing.prepare
+
+    def watch(self: Preprocessing, image: Image.Image) -> tuple[torch.Tensor, torch.Tensor]:
+        pixels, view = prepare(self, image)
+        prepared.append(weakref.ref(pixels))
+        alive.append(sum(each() is not None for each in prepared))
+        return pixels, view
+
+    monkeypatch.setattr(Preprocessing, "prepare", watch)
+    pictures = data(scenes, in_memory=True, cache=str(tmp_path / "cache"))
+    pictures.attach(encoder(), ())
+    assert len(prepared) == 48 + 16
+    assert max(alive) <= 32, "more than a batch at once"
 
 
 class Elsewhere(nn.Module):
