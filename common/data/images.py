@@ -5,6 +5,8 @@ from __future__ import annotations
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from glob import glob
@@ -68,7 +70,25 @@ def load_image(path: str | Path) -> Image.Image:
 
     Raises ImageError for a file that is missing, empty, damaged, no image, or larger than `PIL.Image.MAX_IMAGE_PIXELS`.
     """
-    path = Path(path)
+    with _opened(Path(path)) as image:
+        image.load()
+        return _to_rgb(ImageOps.exif_transpose(image))
+
+
+def image_size(path: str | Path) -> tuple[int, int]:
+    """(width, height) of an image file as `load_image` gives it: upright. Most formats need no decoding for that.
+
+    Raises ImageError for a file that is missing, empty, no image, or too large.
+    """
+    with _opened(Path(path)) as image:
+        width, height = image.size
+        lies_on_its_side = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+    return (height, width) if lies_on_its_side else (width, height)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """An open image file; what goes wrong with it until it is closed is told as an ImageError."""
     if not path.is_file():
         raise ImageError(f"image {path} {'is not a file' if path.exists() else 'does not exist'}")
     if path.stat().st_size == 0:
@@ -78,8 +98,7 @@ def load_image(path: str | Path) -> Image.Image:
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=_formats()) as image:
-                image.load()
-                return _to_rgb(ImageOps.exif_transpose(image))
+                yield image
     except _BOMBS as error:
         limit = f"{Image.MAX_IMAGE_PIXELS:,}"
         raise ImageError(
@@ -92,14 +111,6 @@ def load_image(path: str | Path) -> Image.Image:
     except _DAMAGE as error:
         reason = " ".join(str(error).split())
         raise ImageError(f"image {path} cannot be decoded (is it damaged?): {reason}") from error
-
-
-def image_size(path: str | Path) -> tuple[int, int]:
-    """(width, height) of an image file as `load_image` gives it: upright. Most formats need no decoding for that."""
-    with Image.open(path, formats=_formats()) as image:
-        width, height = image.size
-        lies_on_its_side = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
-    return (height, width) if lies_on_its_side else (width, height)
 
 
 @lru_cache(maxsize=1)

@@ -138,6 +138,15 @@ def fault(path: Path) -> str:
     return message
 
 
+@pytest.mark.parametrize("content", [None, b"", b"<html>404</html>", b"\x89PNG\r\n\x1a\n"])
+def test_a_size_that_cannot_be_read_is_told_as_for_decoding(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "a.jpg").write_bytes(content)
+    with pytest.raises(ImageError) as caught:
+        image_size(tmp_path / "a.jpg")
+    assert str(caught.value) == fault(tmp_path / "a.jpg")
+
+
 def test_a_missing_image(tmp_path: Path) -> None:
     assert "does not exist" in fault(tmp_path / "a.jpg")
 
