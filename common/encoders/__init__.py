@@ -1,6 +1,6 @@
 """From pictures and texts to features."""
 
-from common.encoders.image import ImageEncoder, VisualEncoder
+from common.encoders.image import ImageEncoder, VisualEncoder, weights_follow
 from common.encoders.regions import RegionEncoder
 from common.encoders.text import HierarchicalTextEncoder, TextEncoder, TextFeatures, TransformerTextEncoder
 
@@ -12,4 +12,5 @@ __all__ = [
     "TextFeatures",
     "TransformerTextEncoder",
     "VisualEncoder",
+    "weights_follow",
 ]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict
 from typing import Any, Literal
 
@@ -23,6 +26,19 @@ from common.encoders.weights import create_backbone
 from common.errors import CheckpointError, ConfigError
 
 PROBES = 8  # random pictures by which an encoder's geometry is measured
+
+
+_measures: ContextVar[bool] = ContextVar("_measures", default=True)
+
+
+@contextmanager
+def weights_follow() -> Iterator[None]:
+    """Encoders made herein are to be given all their weights, `offset` among them, which takes a second to measure."""
+    token = _measures.set(False)
+    try:
+        yield
+    finally:
+        _measures.reset(token)
 
 
 class VisualEncoder(nn.Module, ABC):
@@ -106,7 +122,7 @@ class ImageEncoder(VisualEncoder):
         self.batch_norm = batch_norm
         self.fixed_modules = self._freeze(name, train_from)
         self.map_dim = self._try_out(height, width)
-        self.register_buffer("offset", self._measure_offset(height, width))
+        self.register_buffer("offset", self._measure_offset(height, width) if _measures.get() else torch.zeros(2))
         self.dim = self.map_dim + 4 * geometry
         self.train()
 

@@ -15,7 +15,7 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from torch import nn
 
-from common.encoders import VisualEncoder
+from common.encoders import VisualEncoder, weights_follow
 from common.errors import CheckpointError, SaccadeError
 from common.training.parts import Part, build
 from common.training.task import FORMAT, TaskModule
@@ -131,7 +131,8 @@ def load_module(path: str | Path, expected: type[M]) -> M:
     content = read_checkpoint(path)
     check_task(path, content, expected)
     try:
-        module = expected(**_settings(content.get("hyper_parameters", {}), expected))
+        with weights_follow():
+            module = expected(**_settings(content.get("hyper_parameters", {}), expected))
         check_fit(path, content, module)
         module.load_state_dict(content["state_dict"])
     except CheckpointError:
@@ -155,7 +156,8 @@ def build_encoder(recipe: Part, weights: str | None) -> VisualEncoder:
     """
     if weights is None or Path(weights).suffix != ".ckpt":
         return build(recipe, VisualEncoder, weights=weights)
-    encoder = build(recipe, VisualEncoder, weights=None)
+    with weights_follow():
+        encoder = build(recipe, VisualEncoder, weights=None)
     entries = read_checkpoint(weights)["state_dict"].items()
     state = {name.removeprefix(ENCODER): value for name, value in entries if name.startswith(ENCODER)}
     misfit = _first_misfit(encoder, state)

@@ -12,8 +12,9 @@ from captioning.search import Search
 from common.attention import Boxes, Grid
 from common.data.module import Loading
 from common.data.records import Prediction
+from common.encoders import ImageEncoder
 from common.errors import CheckpointError, ConfigError
-from common.training.checkpoints import load_module
+from common.training.checkpoints import build_encoder, load_module
 from tests.captioning import recipes
 from tests.captioning.recipes import BOXES, CROSS_ENTROPY, DOUBLY, HARD, REINFORCE
 from vqa.module import VQAModule
@@ -107,7 +108,9 @@ def test_captioning_keeps_no_graph_of_a_trained_encoder(scenes: str) -> None:
         made.caption(batch.visual)
 
 
-def test_a_trained_captioner_comes_back_whole_from_its_checkpoint(scenes: str, tmp_path: Path) -> None:
+def test_a_trained_captioner_comes_back_whole_from_its_checkpoint(
+    scenes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = recipes.data(scenes, captions_per_image=2)
     made = recipes.module(source.vocabulary)
     run = trainer(tmp_path, max_epochs=1)
@@ -116,7 +119,12 @@ def test_a_trained_captioner_comes_back_whole_from_its_checkpoint(scenes: str, t
         run.callback_metrics
     )
     run.save_checkpoint(tmp_path / "model.ckpt")
-    loaded = load_module(tmp_path / "model.ckpt", CaptioningModule)
+    with monkeypatch.context() as patch:
+        patch.setattr(ImageEncoder, "_measure_offset", lambda *_: pytest.fail("measured, but the checkpoint has it"))
+        loaded = load_module(tmp_path / "model.ckpt", CaptioningModule)
+        build_encoder(recipes.GRID, str(tmp_path / "model.ckpt"))
+    assert torch.equal(loaded.encoder.offset, made.encoder.offset)  # type: ignore[arg-type]
+    assert made.encoder.offset.any()
     assert loaded.words == made.words
     assert loaded.search == made.search
     fresh = recipes.data(scenes)
