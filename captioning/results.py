@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from common.data.results import read_results, write_results
+from common.data.results import write_results
 
 KEYS = ("image_id", "caption")
 
@@ -15,8 +15,3 @@ def write_captions(
 ) -> None:
     """Write captions by image id; raises DataError, and writes nothing, unless the ids are the expected ones."""
     write_results(path, captions, KEYS, expected)
-
-
-def read_captions(path: str | Path, expected: Collection[int | str] | None = None) -> dict[int | str, str]:
-    """Read captions by image id; raises DataError for a bad file."""
-    return read_results(path, KEYS, expected)

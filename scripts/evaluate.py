@@ -31,7 +31,7 @@ from vqa.data import VQAData
 from vqa.metrics import measures_for
 from vqa.module import VQAModule
 from vqa.results import write_answers
-from vqa.wups import WupTable
+from vqa.wups import Similarity, WupTable, wordnet_similarity
 
 Scores = dict[str, float]
 
@@ -44,10 +44,12 @@ def parse() -> tuple[argparse.Namespace, dict[str, Any]]:
     parser.add_argument("--split", choices=["train", "val", "test"], default="test", help="default test")
     parser.add_argument("--out", type=Path, help="default: the folder evaluation-SPLIT beside the checkpoint")
     parser.add_argument("--beam", type=at_least_one, metavar="N", help="captions followed at once; 1 is greedy search")
-    parser.add_argument("--similarity", metavar="FILE", help="for WUPS of answers: word similarities (.npz)")
+    parser.add_argument("--similarity", metavar="FILE", help="for WUPS of answers: similarities (.npz), or wordnet")
     parser.add_device()
     options, rest = parser.parse_known_args()
     config = compose(rest)
+    if ours := sorted(config.keys() & vars(options).keys()):
+        raise ConfigError(f"{ours[0]!r} is no setting but an option of this script: give --{ours[0]}, not in a file")
     check_names(config, [*OPTIONS, *vars(options)], {})
     if not config.get("data"):
         raise ConfigError("no data to evaluate on: give --config with the experiment's file, as for scripts/train.py")
@@ -76,7 +78,9 @@ def evaluate_answers(options: argparse.Namespace, data_part: Any) -> tuple[Score
     """Scores of a VQA model, and what they were made with."""
     if options.beam:
         raise ConfigError("--beam is for captions, and this is a VQA model's checkpoint: leave it out")
-    similarity = WupTable.load(options.similarity) if options.similarity else None
+    similarity: Similarity | None = None
+    if options.similarity:
+        similarity = wordnet_similarity() if options.similarity == "wordnet" else WupTable.load(options.similarity)
     module = load_module(options.checkpoint, VQAModule).to(options.device)
     data = build(data_part, VQAData)
     records = data.records(options.split)

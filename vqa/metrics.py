@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from statistics import fmean
 from typing import Literal, TypeAlias
 
@@ -43,14 +42,12 @@ def exact_match(prediction: str, answers: Sequence[str]) -> float:
     return fmean(predicted == set(answer_items(answer)) for answer in answers)
 
 
-def measures_for(
-    records: Sequence[VQARecord], similarity: Similarity | None = None, version: Version = "2021"
-) -> dict[str, Measure]:
+def measures_for(records: Sequence[VQARecord], similarity: Similarity | None = None) -> dict[str, Measure]:
     """The measures that fit a data set: VQA accuracy for several annotators, exact matches for one; and WUPS at 0.9 and
     0.0 as well where a similarity of words is given.
     """
     several = any(len(record.answers) > 1 for record in records)
-    measures: dict[str, Measure] = {"accuracy": partial(vqa_accuracy, version=version) if several else exact_match}
+    measures: dict[str, Measure] = {"accuracy": vqa_accuracy if several else exact_match}
     if similarity is not None:
         measures |= {f"WUPS@{threshold}": Wups(similarity, threshold) for threshold in (0.9, 0.0)}
     return measures

@@ -97,13 +97,13 @@ class Hard(Position):
             return torch.rand(shape, device=keep.device) < self.expectation
         return torch.full(shape, self.inference == "expectation", device=keep.device)
 
-    def forward(
+    def forward(  # type: ignore[override]  # `begin` always draws
         self,
         logits: Float[Tensor, "B Q N"],
         values: Float[Tensor, "B N D"],
         keep: Bool[Tensor, "B N"],
         distribution: Distribution,
-        drawn: Bool[Tensor, "B 1"] | None,
+        drawn: Bool[Tensor, "B 1"],
     ) -> AttentionOutput:
         """Context [B Q D], weights [B Q N], log_prob and entropy [B Q]; all zero where nothing is valid."""
         weights = distribution(logits, keep.unsqueeze(1))
@@ -112,8 +112,6 @@ class Hard(Position):
         log_weights = weights.clamp(min=torch.finfo(weights.dtype).tiny).log()
         log_prob = log_weights.gather(-1, choice.unsqueeze(-1)).squeeze(-1) * keep.any(-1, keepdim=True)
         entropy = -(weights * log_weights).sum(-1)
-        if drawn is None:
-            return AttentionOutput(expected_value(chosen, values), weights, log_prob, entropy)
         mixed = torch.where(drawn.unsqueeze(-1), weights, chosen)
         log_prob = torch.where(drawn, torch.zeros_like(log_prob), log_prob)
         return AttentionOutput(expected_value(mixed, values), weights, log_prob, entropy)

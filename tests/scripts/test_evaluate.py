@@ -1,16 +1,15 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
-from captioning.results import read_captions
 from tests.scripts.bad_checkpoints import BAD
 from tests.scripts.conftest import Experiment, Outcome, Run
-from vqa.results import read_answers
 
 
 @pytest.fixture(autouse=True)
@@ -21,6 +20,12 @@ def _no_java(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def evaluate(run: Run, experiment: Experiment, *options: object) -> Outcome:
     return run("evaluate", "--checkpoint", experiment.checkpoint, "--config", experiment.config, *options)
+
+
+def results(folder: Path, kind: str, key: str) -> dict[int | str, str]:
+    """What was written for an evaluation server, by id."""
+    entries = json.loads((folder / f"{kind}_results.json").read_text(encoding="utf-8"))
+    return {entry[key]: entry[kind.removesuffix("s")] for entry in entries}
 
 
 def test_a_captioner_gets_a_table_its_scores_as_json_and_results_for_the_server(
@@ -36,7 +41,7 @@ def test_a_captioner_gets_a_table_its_scores_as_json_and_results_for_the_server(
     for name, value in metrics["scores"].items():
         assert f"{value:.2f}" in next(line for line in outcome.out.splitlines() if line.startswith(name))
     images = json.loads((Path(scenes) / "tiny" / "captions_test.json").read_text())["images"]
-    assert len(read_captions(folder / "captions_results.json", [image["id"] for image in images])) == 16
+    assert set(results(folder, "captions", "image_id")) == {image["id"] for image in images}
     assert f"written to {folder}" in outcome.out
     assert "captions: 100%" in outcome.err  # the progress bar
 
@@ -50,7 +55,7 @@ def test_an_answerer_gets_accuracies_by_type_and_results_for_the_server(
     assert outcome.code == 0
     assert {"accuracy", "accuracy/colour", "pointing", "pointing/word"} <= metrics["scores"].keys()
     questions = json.loads((Path(scenes) / "tiny" / "questions_val.json").read_text())["questions"]
-    read_answers(out / "answers_results.json", [question["question_id"] for question in questions])
+    assert set(results(out, "answers", "question_id")) == {question["question_id"] for question in questions}
     assert {path.name for path in out.iterdir()} == {"metrics.json", "answers_results.json"}
 
 
@@ -64,9 +69,7 @@ def test_a_model_of_boxes_is_evaluated_on_data_with_boxes(
 def test_the_beam_may_be_chosen(run: Run, captioner: Experiment, tmp_path: Path) -> None:
     for beam in (1, 4):
         assert evaluate(run, captioner, "--beam", beam, "--out", tmp_path / str(beam)).code == 0
-    assert read_captions(tmp_path / "1" / "captions_results.json") != read_captions(
-        tmp_path / "4" / "captions_results.json"
-    )
+    assert results(tmp_path / "1", "captions", "image_id") != results(tmp_path / "4", "captions", "image_id")
 
 
 def own_data(tmp_path: Path, photo: Path, line: str, name: str = "Captions") -> tuple[object, ...]:
@@ -85,7 +88,7 @@ def test_without_references_there_are_results_but_no_scores(
     outcome = evaluate(run, captioner, *own_data(tmp_path, photo, '{"image": "PHOTO"}'))
     assert outcome.code == 0
     assert outcome.out == f"written to {tmp_path / 'out'}; the data have no truth to score against\n"
-    assert set(read_captions(tmp_path / "out" / "captions_results.json")) == {photo.name}
+    assert set(results(tmp_path / "out", "captions", "image_id")) == {photo.name}
 
 
 def test_answers_to_people_s_own_questions_are_scored_by_type(
@@ -181,6 +184,15 @@ def test_wrong_options_and_settings_are_told_in_one_line(
     assert words in evaluate(run, captioner, *options).fault
 
 
+@pytest.mark.parametrize("name", ["beam", "split", "out"])
+def test_a_config_file_cannot_set_an_option_of_the_script(
+    run: Run, captioner: Experiment, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "more.yaml").write_text(f"{name}: 3\n")
+    fault = evaluate(run, captioner, "--config", tmp_path / "more.yaml").fault
+    assert fault.startswith(f"{name!r} is no setting but an option of this script: ")
+
+
 def test_data_of_the_other_task_are_refused(run: Run, captioner: Experiment, answerer: Experiment) -> None:
     fault = evaluate(run, captioner._replace(config=answerer.config)).fault
     assert "'vqa.data.VQAData' must name a kind of CaptioningData" in fault
@@ -192,6 +204,13 @@ def test_a_wrong_table_of_similarities_is_told_before_anything_is_computed(
     fault = evaluate(run, answerer, "--similarity", photo).fault
     assert fault.startswith(f"{photo} is no table of similarities")
     assert "beam" in evaluate(run, answerer, "--beam", 2).fault
+
+
+@pytest.mark.skipif(find_spec("nltk") is not None, reason="NLTK is installed")
+def test_wordnet_s_similarities_asked_for_without_nltk_are_told_with_what_to_install(
+    run: Run, answerer: Experiment
+) -> None:
+    assert "pip install nltk" in evaluate(run, answerer, "--similarity", "wordnet").fault
 
 
 def test_a_folder_that_cannot_be_made_is_told_before_anything_is_computed(
