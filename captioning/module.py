@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from captioning.data import CaptionBatch, CaptioningData
@@ -21,16 +22,15 @@ from common.data.module import SPLITS
 from common.data.records import Prediction
 from common.data.tokenizer import tokenize
 from common.data.vocabulary import Vocabulary
+from common.errors import ConfigError
 from common.explain.canvas import figure_to_image
 from common.explain.overlays import draw_caption
 from common.training.checkpoints import build_encoder
 from common.training.optimisation import Optimisation
 from common.training.parts import Part, build
-from common.training.task import ShownExample, TaskModule
+from common.training.task import SHOWN, SHOWN_DPI, ShownExample, TaskModule
 
 GREEDY = 1
-SHOWN = 8  # held-out examples that are shown at each validation
-SHOWN_DPI = 80
 
 
 class CaptioningModule(TaskModule):
@@ -44,6 +44,9 @@ class CaptioningModule(TaskModule):
         vocabulary: the words by id, as `Vocabulary.words`.
         encoder_weights: see `build_encoder`: "hub", the path of a local file or of a checkpoint, or None.
         search: how captions are searched for at test time; validation searches greedily.
+
+    Raises:
+        ConfigError: there are no objectives, or a part's recipe is wrong.
     """
 
     task = "captioning"
@@ -63,6 +66,8 @@ class CaptioningModule(TaskModule):
         search: Search = Search(),
     ) -> None:
         super().__init__()
+        if not objectives:
+            raise ConfigError("objectives is empty: name one at least, such as captioning.objectives.CrossEntropy")
         self.save_hyperparameters(logger=False)
         self.words = Vocabulary(vocabulary)
         self.encoder = build_encoder(encoder, encoder_weights)
@@ -83,12 +88,12 @@ class CaptioningModule(TaskModule):
         """Tell the data how this model wants its pictures and words, and which `splits` are wanted."""
         data.attach(self.encoder, self.words.words, splits)
 
-    def forward(self, batch: CaptionBatch) -> dict[str, Tensor]:
+    def forward(self, batch: CaptionBatch) -> dict[str, Float[Tensor, ""]]:
         """The objectives' terms, scalars by name, on the captions [B Q T] of a batch."""
         features = self.features(batch.visual)
         targets, keep = batch.tokens[..., 1:], batch.keep[..., 1:]
         output = self.decoder(features, batch.tokens[..., :-1], keep)
-        terms: dict[str, Tensor] = {}
+        terms: dict[str, Float[Tensor, ""]] = {}
         for objective in self.objectives:
             terms |= objective(output, targets, keep, features.keep)
         return terms

@@ -15,8 +15,9 @@ from common.data.pictures import Picture, batches, collate, read_pictures
 from common.data.records import Prediction
 from common.errors import run_script
 from common.explain.canvas import save_figure
-from common.explain.files import OverlayNames, writable_folder
+from common.explain.files import OverlayNames
 from common.explain.overlays import draw_answer
+from common.files import writable_folder
 from common.training.checkpoints import load_module
 from vqa.module import VQAModule
 
@@ -59,7 +60,7 @@ def main() -> None:
     """Answer all questions about all pictures; exit code 2 if a picture could not be read."""
     options = parse()
     complaints = Complaints()
-    overlays = OverlayNames(writable_folder(options.overlay), options.format) if options.overlay else None
+    overlays = OverlayNames(writable_folder(options.overlay), "answer", options.format) if options.overlay else None
     module = load_module(options.checkpoint, VQAModule).to(options.device)
     for question in options.question:
         if unknown := module.unknown_words(question):

@@ -17,8 +17,9 @@ from common.data.pictures import Picture, batches, collate, read_pictures
 from common.data.records import Prediction
 from common.errors import run_script
 from common.explain.canvas import save_figure
-from common.explain.files import OverlayNames, writable_folder
+from common.explain.files import OverlayNames
 from common.explain.overlays import draw_caption
+from common.files import writable_folder
 from common.training.checkpoints import load_module
 
 
@@ -58,7 +59,7 @@ def main() -> None:
     """Caption all pictures; exit code 2 if one of them could not be read."""
     options = parse()
     complaints = Complaints()
-    overlays = OverlayNames(writable_folder(options.overlay), options.format) if options.overlay else None
+    overlays = OverlayNames(writable_folder(options.overlay), "caption", options.format) if options.overlay else None
     module = load_module(options.checkpoint, CaptioningModule).to(options.device)
     chosen = {"beam": options.beam, "longest": options.longest}
     search = replace(module.search, **{name: value for name, value in chosen.items() if value is not None})

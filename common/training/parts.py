@@ -70,8 +70,8 @@ def _construct(kind: type[T], path: str, settings: Mapping[str, Any], given: Map
             raise ConfigError(f"{path}: {key!r} must be {_describe(hints[key])}, not {value!r}") from None
     try:
         return kind(**values)
-    except ValueError as error:  # our constructors refuse values so
-        raise ConfigError(f"{path}: {error}") from error
+    except (ValueError, RuntimeError) as error:  # our constructors refuse values so, PyTorch's impossible sizes
+        raise ConfigError(f"{path}: {str(error).splitlines()[0]}") from error
 
 
 def _check_names(

@@ -7,7 +7,7 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
-from captioning.module import SHOWN, CaptioningModule
+from captioning.module import CaptioningModule
 from captioning.search import Search
 from common.attention import Boxes, Grid
 from common.data.module import Loading
@@ -15,6 +15,7 @@ from common.data.records import Prediction
 from common.encoders import ImageEncoder
 from common.errors import CheckpointError, ConfigError
 from common.training.checkpoints import build_encoder, load_module
+from common.training.task import SHOWN
 from tests.captioning import recipes
 from tests.captioning.recipes import BOXES, CROSS_ENTROPY, DOUBLY, HARD, REINFORCE
 from vqa.module import VQAModule
@@ -184,3 +185,8 @@ def test_several_objectives_are_named_and_added_up(scenes: str) -> None:
     terms = made(next(iter(source.val_dataloader())))
     assert set(terms) == {"cross_entropy", "doubly_stochastic"}
     assert all(term > 0 for term in terms.values())
+
+
+def test_a_captioner_without_objectives_is_refused(scenes: str) -> None:
+    with pytest.raises(ConfigError, match="objectives is empty"):
+        recipes.attached(scenes, objectives=())

@@ -30,7 +30,7 @@ def test_json_lines_hold_the_answers_by_probability_and_each_question_has_its_ov
     drawn = ("--overlay", tmp_path / "drawn")
     outcome = run("answer", "--checkpoint", answerer.checkpoint, *questions, photo, "--json", *drawn)
     told = [json.loads(line) for line in outcome.out.splitlines()]
-    assert [Path(each["overlay"]).name for each in told] == ["photo-attention.png", "photo-attention-2.png"]
+    assert [Path(each["overlay"]).name for each in told] == ["photo-answer.png", "photo-answer-2.png"]
     for each in told:
         ranked = [each["probability"], *(other["probability"] for other in each["alternatives"])]
         assert ranked == sorted(ranked, reverse=True)
@@ -44,7 +44,7 @@ def test_overlays_are_written_in_other_formats(
 ) -> None:
     options = ("--overlay", tmp_path, "--format", suffix)
     assert run("answer", "--checkpoint", answerer.checkpoint, "--question", QUESTION, photo, *options).code == 0
-    assert (tmp_path / f"photo-attention.{suffix}").read_bytes()[:5] in (b"%PDF-", b"<?xml")
+    assert (tmp_path / f"photo-answer.{suffix}").read_bytes()[:5] in (b"%PDF-", b"<?xml")
 
 
 def test_of_a_folder_the_good_pictures_are_asked_about_and_each_bad_one_is_told_in_a_line(

@@ -81,7 +81,7 @@ def test_overlays_are_written_in_each_format(
 ) -> None:
     outcome = run("caption", "--checkpoint", captioner.checkpoint, photo, "--overlay", tmp_path, "--format", suffix)
     assert outcome.code == 0
-    overlay = tmp_path / f"photo-attention.{suffix}"
+    overlay = tmp_path / f"photo-caption.{suffix}"
     assert overlay.read_bytes().startswith(begin)
     if suffix == "png":
         with Image.open(overlay) as image:
@@ -95,7 +95,7 @@ def test_pictures_of_one_name_keep_overlays_of_their_own(run: Run, captioner: Ex
         Image.new("RGB", (60, 40), colour).save(tmp_path / name / "photo.png")
     run("caption", "--checkpoint", captioner.checkpoint, tmp_path / "*/*.png", "--overlay", tmp_path / "drawn")
     drawn = sorted((tmp_path / "drawn").iterdir())
-    assert [path.name for path in drawn] == ["photo-attention-2.png", "photo-attention.png"]
+    assert [path.name for path in drawn] == ["photo-caption-2.png", "photo-caption.png"]
     assert drawn[0].read_bytes() != drawn[1].read_bytes()
 
 
