@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from benchmarks.captioner import SIZES, decoder, features, floor
@@ -59,8 +60,8 @@ class WordByWord(nn.Module):
         self.cell.bias_ih.copy_(_in_torch_order(ours.word_gates.bias))
         self.cell.bias_hh.zero_().requires_grad_(False)  # two biases would be learned twice as fast as one
 
-    def forward(self, regions: Tensor, tokens: Tensor) -> Tensor:
-        """The scalar loss of captions [B T + 1] of regions [B R D]."""
+    def forward(self, regions: Float[Tensor, "B R D"], tokens: Int[Tensor, "B T+1"]) -> Float[Tensor, ""]:
+        """The scalar loss of captions of T words after the start."""
         mean = regions.mean(1)
         hidden, cell = self.start_hidden(mean).tanh(), self.start_cell(mean).tanh()
         likelihood, seen = [], []

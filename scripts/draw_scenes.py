@@ -8,7 +8,7 @@ from common.commands import Parser
 from common.data.scenes import LEVELS, write_scenes
 from common.data.scenes.sheet import contact_sheet
 from common.errors import run_script
-from common.explain.files import replacing
+from common.files import replacing
 
 
 def main() -> None:

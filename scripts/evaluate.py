@@ -22,7 +22,7 @@ from captioning.results import write_captions
 from common.commands import Parser, at_least_one
 from common.data.records import Prediction
 from common.errors import CheckpointError, ConfigError, run_script
-from common.explain.files import replacing, writable_folder
+from common.files import replacing, writable_folder
 from common.training.checkpoints import load_module, read_checkpoint
 from common.training.cli import OPTIONS
 from common.training.composition import check_names, compose

@@ -1,24 +1,34 @@
 """The rules of the house: who may import whom."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("common", "captioning", "vqa", "scripts")
+PACKAGES = ("common", "captioning", "vqa", "scripts", "benchmarks")
 # What each part may import of the others; nothing else, and so no part imports back.
 BELOW: dict[str, set[str]] = {
     "common.errors": set(),
     "common.commands": {"common.errors"},
+    "common.files": {"common.errors"},
     "common.attention": {"common.errors"},
-    "common.data": {"common.errors", "common.attention"},
+    "common.data": {"common.errors", "common.files", "common.attention"},
     "common.encoders": {"common.errors", "common.attention", "common.data"},
-    "common.explain": {"common.errors", "common.attention", "common.data", "common.encoders"},
-    "common.training": {"common.errors", "common.attention", "common.data", "common.encoders", "common.explain"},
+    "common.explain": {"common.errors", "common.files", "common.attention", "common.data", "common.encoders"},
+    "common.training": {
+        "common.errors",
+        "common.files",
+        "common.attention",
+        "common.data",
+        "common.encoders",
+        "common.explain",
+    },
     "captioning": {"common"},
     "vqa": {"common"},
     "scripts": {"common", "captioning", "vqa"},
+    "benchmarks": {"common", "captioning", "vqa"},
 }
 
 
@@ -92,3 +102,13 @@ def test_every_forward_annotates_its_arguments_and_its_result() -> None:
         if node.returns is None or any(argument.annotation is None for argument in node.args.args[1:])
     ]
     assert not bare
+
+
+def test_every_forward_names_the_shapes_of_its_tensors() -> None:
+    bare = [
+        f"{where}: {ast.unparse(annotation)}"
+        for where, node in forwards()
+        for annotation in (*(argument.annotation for argument in node.args.args), node.returns)
+        if annotation is not None and re.search(r"\bTensor\b(?!, ')", ast.unparse(annotation))
+    ]
+    assert not bare, "write Float[Tensor, 'B R D'], not Tensor"

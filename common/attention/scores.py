@@ -94,8 +94,10 @@ class _AdditiveLogits(torch.autograd.Function):
     """v . tanh(q + k) with one [B Q N E] buffer forward and one backward; autograd would make three of each."""
 
     @staticmethod
-    def forward(ctx: Any, query: Tensor, keys: Tensor, vector: Tensor) -> Tensor:
-        """query [B Q E], keys [B N E], vector [E] -> [B Q N]."""
+    def forward(
+        ctx: Any, query: Float[Tensor, "B Q E"], keys: Float[Tensor, "B N E"], vector: Float[Tensor, " E"]
+    ) -> Float[Tensor, "B Q N"]:
+        """Logits [B Q N]."""
         hidden = (query.unsqueeze(2) + keys.unsqueeze(1)).contiguous().tanh_()  # [B Q N E]
         ctx.save_for_backward(hidden, vector)
         return hidden @ vector

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
-from uuid import uuid4
 
 import torch
 from jaxtyping import Bool, Float
@@ -21,6 +20,7 @@ from tqdm import tqdm
 from common.attention.maps import Grid
 from common.attention.visual import VisualFeatures
 from common.errors import ConfigError, DataError, ImageError
+from common.files import replacing
 
 SHARD_SIZE = 128  # images; 100 MB of 196 x 2048 in float16
 Encode = Callable[[list[Path]], VisualFeatures]
@@ -100,7 +100,9 @@ class FeatureCache:
                 if not shard.exists():  # else another run has been faster
                     batches = [paths[at : at + batch_size] for at in range(0, len(paths), batch_size)]
                     tensors, grid = _encode(batches, encode, getattr(torch, dtype))
-                    _save(shard, tensors, _Header(fingerprint, dtype, grid.height, grid.width, named))
+                    header = _Header(fingerprint, dtype, grid.height, grid.width, named)
+                    with replacing(shard) as draft:
+                        draft.write_bytes(save(tensors, metadata={"header": json.dumps(asdict(header))}))
                 progress.update(len(paths))
         return cls.open(folder, fingerprint)
 
@@ -193,17 +195,3 @@ def _encode(batches: list[list[Path]], encode: Encode, dtype: torch.dtype) -> tu
         parts["keep"].append(features.keep.cpu())
         parts["view"].append(grid.view.cpu())
     return {name: torch.cat(tensors).contiguous() for name, tensors in parts.items()}, grid
-
-
-def _save(path: Path, tensors: dict[str, Tensor], header: _Header) -> None:
-    """Write a shard under a name of its own and rename it when it is complete."""
-    unfinished = path.with_suffix(f".{uuid4().hex}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_bytes(save(tensors, metadata={"header": json.dumps(asdict(header))}))
-        os.replace(unfinished, path)
-    except OSError as error:
-        raise DataError(f"features cannot be written to {path.parent}: {error.strerror}") from error
-    finally:
-        if unfinished.exists():
-            unfinished.unlink()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import TypeAlias
 
 from common.errors import DataError
+from common.files import replacing
 
 Id: TypeAlias = int | str
 
@@ -30,7 +29,8 @@ def write_results(
         content = json.dumps(entries, ensure_ascii=False, allow_nan=False).encode()
     except UnicodeEncodeError as error:
         raise DataError(f"{path}: a text has half a surrogate pair, which UTF-8 cannot hold: {error}") from error
-    _replace(path, content)
+    with replacing(path) as draft:
+        draft.write_bytes(content)
 
 
 def _compare(results: Mapping[Id, str], expected: Collection[Id] | None, path: Path) -> None:
@@ -42,20 +42,3 @@ def _compare(results: Mapping[Id, str], expected: Collection[Id] | None, path: P
         )
     if extra := results.keys() - set(expected):
         raise DataError(f"{path}: {len(extra)} ids are not of this data set, such as {min(extra, key=str)!r}")
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = Path(file.name)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise DataError(f"cannot write the results file {path}: {error.strerror}") from error
-    finally:
-        if temporary:
-            temporary.unlink(missing_ok=True)

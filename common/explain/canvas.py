@@ -15,8 +15,8 @@ from matplotlib.patches import FancyBboxPatch, Rectangle
 from PIL import Image
 
 from common.errors import ConfigError
-from common.explain.files import replacing
 from common.explain.typesetting import FONT, text_width
+from common.files import replacing
 
 POINTS_PER_INCH = 72
 INK, QUIET, RULE, PALE = "#1f2328", "#6e7781", "#c4ccd4", "#eef1f4"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
+
+LONGEST_STEM = 200  # bytes; file systems take names of 255, and drafts of a file have longer ones
 
 
 class OverlayNames:

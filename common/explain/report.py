@@ -19,8 +19,8 @@ from torch import Tensor, stack
 
 from common.attention.maps import AttentionMap, Grid, Words
 from common.data.records import Prediction
-from common.explain.files import replacing
 from common.explain.overlays import map_rows
+from common.files import replacing
 
 LONGEST_SIDE = 640  # pixels of an embedded picture
 SHOWN_ALTERNATIVES = 4

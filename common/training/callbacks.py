@@ -17,7 +17,7 @@ from lightning.pytorch.loggers import WandbLogger
 from PIL import Image
 
 from common.data.epochs import epoch_seed
-from common.explain.files import replacing
+from common.files import replacing
 from common.training.task import ShownExample, TaskModule
 
 

@@ -17,6 +17,7 @@ from torch import nn
 
 from common.encoders import VisualEncoder, weights_follow
 from common.errors import CheckpointError, SaccadeError
+from common.files import replacing
 from common.training.parts import Part, build
 from common.training.task import FORMAT, TaskModule
 
@@ -35,21 +36,10 @@ class WholeFileIO(TorchCheckpointIO):
         """Write `checkpoint`.
 
         Raises:
-            CheckpointError: the file cannot be written.
+            DataError: the file cannot be written.
         """
-        unfinished = Path(f"{path}.unfinished")
-        try:
-            unfinished.parent.mkdir(parents=True, exist_ok=True)
-            with unfinished.open("wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(path)
-        except OSError as error:
-            reason = error.strerror or error
-            raise CheckpointError(f"{path} could not be written ({reason}); what was there before is whole") from error
-        finally:
-            unfinished.unlink(missing_ok=True)
+        with replacing(Path(path)) as draft, draft.open("wb") as file:  # a name alone: PyTorch would tell no reason
+            torch.save(checkpoint, file)
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:

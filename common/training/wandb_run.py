@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from lightning.pytorch.loggers import WandbLogger
 
-from common.explain.files import writable_folder
+from common.files import writable_folder
 
 SERVER = "https://api.wandb.ai"
 PATIENCE = 3.0  # seconds to wait for the server; with a key but no network wandb itself would wait for 100

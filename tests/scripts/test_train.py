@@ -184,9 +184,9 @@ def test_a_full_disk_is_one_line_and_what_was_written_is_whole(run: Run, caption
     last = tmp_path / "run" / "last.ckpt"
     before = last.read_bytes()
     for name in ("best", "last"):
-        (tmp_path / "run" / f"{name}.ckpt.unfinished").symlink_to("/dev/full")
+        (tmp_path / "run" / f".{name}.ckpt.{os.getpid()}.part").symlink_to("/dev/full")
     outcome = fit(run, captioner, tmp_path, "--ckpt_path", last, "--trainer.max_epochs", 2)
-    assert outcome.fault.endswith("(No space left on device); what was there before is whole")
+    assert outcome.fault.endswith(": No space left on device; what was there before is whole")
     assert last.read_bytes() == before
 
 

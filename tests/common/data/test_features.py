@@ -218,14 +218,14 @@ def small_disk() -> Iterator[None]:
 
 @pytest.mark.usefixtures("small_disk")
 def test_a_full_disk_is_told_in_a_line_and_leaves_nothing_half_written(images: list[Path], tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"cannot be written to .*: File too large") as caught:
+    with pytest.raises(DataError, match=r"cannot write .*: File too large") as caught:
         FeatureCache.write(tmp_path / "cache", "resnet", images, Encoder(), dtype="float32")
     assert "\n" not in str(caught.value)
     assert names(tmp_path / "cache") == []
 
 
 def test_a_folder_that_cannot_be_made_is_told_in_a_line(images: list[Path], tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"features cannot be written to .*: Not a directory"):
+    with pytest.raises(DataError, match=r"cannot write .*: Not a directory"):
         FeatureCache.write(images[0] / "cache", "resnet", images, Encoder())
 
 

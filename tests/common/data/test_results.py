@@ -48,7 +48,7 @@ def test_a_full_disk_leaves_the_older_file(tmp_path: Path, monkeypatch: pytest.M
     path = tmp_path / "results.json"
     path.write_text("older")
     monkeypatch.setattr("os.fsync", fail)
-    with pytest.raises(DataError, match=r"cannot write the results file .*: No space left on device"):
+    with pytest.raises(DataError, match=r"cannot write .*: No space left on device"):
         write_answers(path, ANSWERS)
     assert path.read_text() == "older"
     assert list(tmp_path.iterdir()) == [path]

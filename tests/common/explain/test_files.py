@@ -1,6 +1,7 @@
 from pathlib import Path
 
 from common.explain.files import OverlayNames
+from common.files import replacing
 
 
 def test_overlays_of_pictures_of_one_name_get_names_of_their_own(tmp_path: Path) -> None:
@@ -12,3 +13,10 @@ def test_overlays_of_pictures_of_one_name_get_names_of_their_own(tmp_path: Path)
         "photo-caption-3.png",
         "other-caption.png",
     ]
+
+
+def test_the_longest_name_of_a_picture_still_leaves_room_for_its_overlay(tmp_path: Path) -> None:
+    path = OverlayNames(tmp_path, "answer", "png").next(Path("\u00e9" * 125 + ".jpg"))
+    with replacing(path) as draft:
+        draft.write_text("drawn")
+    assert path.name.endswith("-answer.png")

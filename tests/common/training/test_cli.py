@@ -165,11 +165,11 @@ def test_a_full_disk_ends_the_run_with_one_line_and_the_earlier_checkpoint_whole
     TrainingCLI(["fit", "--config", config, "--trainer.max_epochs=1"])
     last = tmp_path / "run" / "last.ckpt"
     for name in ("best", "last"):
-        Path(tmp_path / "run" / f"{name}.ckpt.unfinished").symlink_to("/dev/full")
+        Path(tmp_path / "run" / f".{name}.ckpt.{os.getpid()}.part").symlink_to("/dev/full")
     assert run("fit", "--config", config, f"--ckpt_path={last}") == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
     assert line.startswith("error: ")
-    assert line.endswith("could not be written (No space left on device); what was there before is whole")
+    assert line.endswith(".ckpt: No space left on device; what was there before is whole")
     assert torch.load(last, weights_only=True)["epoch"] == 0
 
 

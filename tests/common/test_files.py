@@ -1,0 +1,67 @@
+"""A file appears whole or not at all."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from common.errors import DataError
+from common.files import replacing, writable_folder
+
+
+def test_the_draft_takes_the_place_of_the_file_and_folders_are_made(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "file.txt"
+    with replacing(path) as draft:
+        draft.write_text("whole")
+        assert not path.exists()
+    assert [file.name for file in path.parent.iterdir()] == ["file.txt"]
+
+
+def test_an_interruption_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+
+    def write_half(draft: Path) -> None:
+        draft.write_text("half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), replacing(path) as draft:
+        write_half(draft)
+    assert [file.read_text() for file in tmp_path.iterdir()] == ["old"]
+
+
+def test_a_full_disk_leaves_what_was_there_and_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    (tmp_path / f".file.txt.{os.getpid()}.part").symlink_to("/dev/full")
+    with pytest.raises(DataError) as caught, replacing(path) as draft:
+        draft.write_text("new")
+    assert str(caught.value) == f"cannot write {path}: No space left on device; what was there before is whole"
+    assert [file.read_text() for file in tmp_path.iterdir()] == ["old"]
+
+
+def test_the_draft_is_on_the_disk_before_it_takes_the_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, synced = tmp_path / "file.txt", []
+    monkeypatch.setattr("os.fsync", lambda file: synced.append(os.fstat(file).st_size if not path.exists() else None))
+    with replacing(path) as draft:
+        draft.write_text("whole")
+    assert synced == [5]
+
+
+def test_a_folder_in_the_way_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file.txt").mkdir()
+    with pytest.raises(DataError, match=r"cannot write .*file\.txt: "), replacing(tmp_path / "file.txt") as draft:
+        draft.write_text("whole")
+    assert [file.name for file in tmp_path.iterdir()] == ["file.txt"]
+
+
+def test_a_folder_that_cannot_be_made_or_written_to_is_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert writable_folder(tmp_path / "a" / "b").is_dir()
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"^cannot make the folder .*file/b: "):
+        writable_folder(tmp_path / "file" / "b")
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(DataError, match=r"^cannot write to the folder .*: permission denied"):
+        writable_folder(tmp_path)
