@@ -24,14 +24,12 @@ from common.explain.overlays import draw_answer
 from common.training.checkpoints import build_encoder
 from common.training.optimisation import Optimisation
 from common.training.parts import Part, build
-from common.training.task import ShownExample, TaskModule
+from common.training.task import SHOWN, SHOWN_DPI, ShownExample, TaskModule
 from vqa.answers import most_common_answer
 from vqa.data import VQABatch, VQAData
 from vqa.models import VQAModel, VQAOutput
 from vqa.objectives import AnswerObjective
 
-SHOWN = 8  # held-out examples that are shown at each validation
-SHOWN_DPI = 80
 ALTERNATIVES = 4  # the next best answers that a prediction names
 
 
@@ -109,6 +107,7 @@ class VQAModule(TaskModule):
             self.log(f"val/{name}", term, batch_size=size)
         self.log("val/accuracy", mean_score(output, batch), prog_bar=True, batch_size=size)
 
+    @torch.no_grad()
     def answer(self, visual: ImageBatch | VisualFeatures, questions: list[list[str]]) -> list[list[Prediction]]:
         """Answers to the questions about each picture, with where the model looked at each level.
 
@@ -118,9 +117,8 @@ class VQAModule(TaskModule):
             DataError: a question has no words.
         """
         tokens, keep = pad_texts([[self._encode(question) for question in asked] for asked in questions])
-        with torch.no_grad():
-            features = self.features(visual)
-            output = self.model(features, tokens.to(self.device), keep.to(self.device)).cpu()
+        features = self.features(visual)
+        output = self.model(features, tokens.to(self.device), keep.to(self.device)).cpu()
         layout = features.layout.to("cpu")
         probabilities = output.logits.softmax(-1)
         return [

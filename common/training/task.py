@@ -21,6 +21,8 @@ from common.errors import SaccadeError
 from common.training.optimisation import Optimisation, configure
 
 FORMAT = 1  # of what is written below; to be raised when older readers would go wrong
+SHOWN = 8  # held-out examples that are shown at each validation
+SHOWN_DPI = 80
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,12 @@ from common.data.records import Prediction
 from common.data.vocabulary import UNKNOWN
 from common.errors import DataError
 from common.training.checkpoints import load_module
+from common.training.task import SHOWN
 from tests.vqa import recipes
 from tests.vqa.recipes import ALTERNATING, BLIND, BOXES, TRANSFORMER
 from vqa.data import VQABatch
 from vqa.models import VQAOutput
-from vqa.module import SHOWN, VQAModule, mean_score
+from vqa.module import VQAModule, mean_score
 
 RECIPES: dict[str, dict[str, Any]] = {
     "parallel": {},
