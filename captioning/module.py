@@ -15,7 +15,7 @@ from captioning.decoders import Decoder
 from captioning.metrics import bleu, cider_d
 from captioning.objectives import Objective
 from captioning.search import Hypothesis, Search, beam_search
-from common.attention import Attention, AttentionMap, Boxes, Grid, VisualFeatures
+from common.attention import AttentionMap, AttentionMechanism, Boxes, Grid, VisualFeatures
 from common.data.batches import ImageBatch
 from common.data.images import load_image
 from common.data.module import SPLITS
@@ -39,7 +39,7 @@ class CaptioningModule(TaskModule):
     Args:
         encoder: a `VisualEncoder`.
         decoder: a `captioning.decoders.Decoder`.
-        attention: the decoder's `Attention`.
+        attention: the decoder's `AttentionMechanism`.
         objectives: the `captioning.objectives.Objective`s whose terms are added up.
         vocabulary: the words by id, as `Vocabulary.words`.
         encoder_weights: see `build_encoder`: "hub", the path of a local file or of a checkpoint, or None.
@@ -76,7 +76,7 @@ class CaptioningModule(TaskModule):
             Decoder,
             vocabulary_size=len(self.words),
             region_dim=self.encoder.dim,
-            attention=partial(build, attention, Attention),
+            attention=partial(build, attention, AttentionMechanism),
         )
         self.objectives = nn.ModuleList(build(objective, Objective) for objective in objectives)
         self.optimisation = optimisation
@@ -151,17 +151,15 @@ class CaptioningModule(TaskModule):
     def _prediction(self, hypotheses: list[Hypothesis], layout: Grid | Boxes) -> Prediction:
         best = hypotheses[0]
         words = tuple(self.words.decode(best.tokens))
-        attention = AttentionMap(
-            best.weights[: len(words)].float(),
-            ("word", "region"),
-            layout,
-            self.decoder.attention.kind,
-            words,
-        )
+        kind, axis = self.decoder.attention.kind, self.decoder.attention.part_axis
+        maps = {"caption": AttentionMap(best.weights[: len(words)].float(), ("word", "region"), layout, kind, words)}
+        if axis is not None:
+            parts = best.parts[: len(words)].float().transpose(0, 1)  # [P N R]
+            maps["caption, parts"] = AttentionMap(parts, (axis, "word", "region"), layout, kind, words)
         return Prediction(
             " ".join(words),
             best.score,
             tuple((" ".join(self.words.decode(other.tokens)), other.score) for other in hypotheses[1:]),
             tuple(best.token_log_probs.tolist()),
-            {"caption": attention},
+            maps,
         )

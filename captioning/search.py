@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from captioning.decoders.base import Decoder, DecoderState
-from common.attention import VisualFeatures
+from common.attention import AttentionOutput, VisualFeatures
 from common.data.vocabulary import END, PAD, START, UNKNOWN
 from common.errors import ConfigError
 
@@ -38,6 +38,8 @@ class Search:
 class Hypothesis(NamedTuple):
     """A caption found: its N word ids without the end, and of each word and the end their log-probability and weights.
 
+    parts: the weights of each of the attention's parts; P = 0 where it has none.
+
     score: the sum of the log-probabilities over the length to the power of the search's `length_power`.
     """
 
@@ -45,15 +47,19 @@ class Hypothesis(NamedTuple):
     score: float
     token_log_probs: Float[Tensor, " N"]
     weights: Float[Tensor, "N R"]
+    parts: Float[Tensor, "N P R"]
 
 
 class _Trace(NamedTuple):
-    """One step of all beams: which sequence each continues, with which word, how likely, looking where."""
+    """One step of all beams: which sequence each continues, with which word, how likely, looking where.
+
+    looks: the weights of the attention, then those of each of its parts, where it has such.
+    """
 
     parents: Int[Tensor, "B Q"]
     tokens: Int[Tensor, "B Q"]
     log_probs: Float[Tensor, "B Q"]
-    weights: Float[Tensor, "B Q R"]
+    looks: Float[Tensor, "B Q L R"]
 
 
 @torch.no_grad()
@@ -83,12 +89,17 @@ def beam_search(
         total, index = (total.unsqueeze(-1) + log_probs).flatten(1).topk(beam)  # [B Q]
         parents, tokens = index // size, index % size
         picked = log_probs.flatten(1).gather(1, index)
-        traces.append(_Trace(parents, tokens, picked, step.attention.weights))
+        traces.append(_Trace(parents, tokens, picked, _looks(step.attention)))
         state = step.state.reorder(parents)
         finished = tokens == END
         if finished.all():
             break
     return _hypotheses(traces, total, search.length_power)
+
+
+def _looks(attention: AttentionOutput) -> Float[Tensor, "B Q L R"]:
+    whole = attention.weights.unsqueeze(2)
+    return whole if attention.parts is None else torch.cat([whole, attention.parts], 2)
 
 
 def _allowed(log_probs: Float[Tensor, "B Q V"], finished: Bool[Tensor, "B Q"], last: bool) -> Float[Tensor, "B Q V"]:
@@ -110,10 +121,10 @@ def _hypotheses(traces: list[_Trace], total: Float[Tensor, "B Q"], length_power:
     steps = []
     for trace in reversed(traces):
         parents = trace.parents.gather(1, beams)
-        weights = trace.weights.gather(1, parents.unsqueeze(-1).expand(-1, -1, trace.weights.shape[-1]))
-        steps.append((trace.tokens.gather(1, beams), trace.log_probs.gather(1, beams), weights))
+        looks = trace.looks.gather(1, parents[..., None, None].expand(-1, -1, *trace.looks.shape[2:]))
+        steps.append((trace.tokens.gather(1, beams), trace.log_probs.gather(1, beams), looks))
         beams = parents
-    tokens, log_probs, weights = (torch.stack(parts[::-1], 2).cpu() for parts in zip(*steps, strict=True))
+    tokens, log_probs, looks = (torch.stack(parts[::-1], 2).cpu() for parts in zip(*steps, strict=True))
     lengths = (tokens != END).sum(-1)  # [B Q] without the end
     scores = total.cpu() / (lengths + 1.0) ** length_power
     order = torch.sort(scores, dim=-1, descending=True, stable=True).indices
@@ -123,7 +134,8 @@ def _hypotheses(traces: list[_Trace], total: Float[Tensor, "B Q"], length_power:
                 tokens[image, q, : lengths[image, q]].tolist(),
                 scores[image, q].item(),
                 log_probs[image, q, : lengths[image, q] + 1],
-                weights[image, q, : lengths[image, q] + 1],
+                looks[image, q, : lengths[image, q] + 1, 0],
+                looks[image, q, : lengths[image, q] + 1, 1:],
             )
             for q in order[image].tolist()
             if scores[image, q] != -torch.inf  # NaN, of a model that has diverged, is still a caption

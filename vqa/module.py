@@ -162,11 +162,17 @@ class VQAModule(TaskModule):
     def _maps(
         self, output: VQAOutput, place: tuple[int, int], layout: Grid | Boxes, question: str
     ) -> dict[str, AttentionMap]:
-        """The maps "image" (level x region) and "question" (level x word) of one question."""
+        """The maps "image" (level x region) and "question" (level x word) of one question.
+
+        "image, parts" has the looks of each head, hop or glimpse in front, where there are such.
+        """
         kind, levels = self.model.kind, self.model.level_names
         maps = {}
         if output.region_weights is not None:
             maps["image"] = AttentionMap(output.region_weights[place], ("level", "region"), layout, kind, levels)
+        if output.region_parts is not None and (axis := self.model.part_axis):
+            parts = output.region_parts[place].transpose(0, 1)  # [P L R]
+            maps["image, parts"] = AttentionMap(parts, (axis, "level", "region"), layout, kind, levels)
         if output.word_weights is not None:
             words = tuple(tokenize(question))
             weights = output.word_weights[place][:, : len(words)]

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from common.attention import Attention, AttentionOutput, VisualFeatures
+from common.attention import AttentionMechanism, AttentionOutput, VisualFeatures
 
 
 @runtime_checkable
 class AttentionFactory(Protocol):
     """Makes attention for the widths that a decoder has: the decoder's signature names what it needs."""
 
-    def __call__(self, *, query_dim: int, key_dim: int) -> Attention:
+    def __call__(self, *, query_dim: int, key_dim: int) -> AttentionMechanism[Any]:
         """Attention of queries [.. query_dim] to keys [.. key_dim]."""
         ...
 
@@ -61,7 +61,7 @@ class TeacherForced(NamedTuple):
 class Decoder(nn.Module, ABC, Generic[State]):
     """Words from regions, one after the other."""
 
-    attention: Attention
+    attention: AttentionMechanism[Any]
 
     @abstractmethod
     def start(self, features: VisualFeatures, sequences: int = 1) -> State:

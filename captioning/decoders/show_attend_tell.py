@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -10,15 +10,16 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from captioning.decoders.base import AttentionFactory, Decoder, Step, TeacherForced
-from common.attention import AttentionOutput, PreparedKeys, VisualFeatures
+from common.attention import AttentionOutput, VisualFeatures
 
 
 class ShowAttendTellState(NamedTuple):
-    """The LSTM's state, and the regions as the attention wants them."""
+    """The LSTM's state after `step` words, and the regions as the attention wants them."""
 
     hidden: Float[Tensor, "B Q H"]
     cell: Float[Tensor, "B Q H"]
-    keys: PreparedKeys
+    keys: Any  # the regions as the attention prepared them
+    step: int = 0
 
     def reorder(self, parents: Int[Tensor, "B Q"]) -> Self:
         """The state whose sequence q continues sequence parents[q]; the regions [B R D] are shared, not moved."""
@@ -96,7 +97,8 @@ class ShowAttendTell(Decoder[ShowAttendTellState]):
             torch.tanh(linear(mean)).unsqueeze(1).expand(-1, sequences, -1)
             for linear in (self.start_hidden, self.start_cell)
         )
-        return ShowAttendTellState(hidden, cell, self.attention.prepare(regions.values, regions.keep))
+        keys = self.attention.prepare(regions.values, regions.keep, layout=regions.layout)
+        return ShowAttendTellState(hidden, cell, keys)
 
     def step(self, tokens: Int[Tensor, "B Q"], state: ShowAttendTellState) -> Step[ShowAttendTellState]:
         """Log-probabilities [B Q V] of the next word after `tokens`."""
@@ -129,7 +131,7 @@ class ShowAttendTell(Decoder[ShowAttendTellState]):
         self, word_gates: Float[Tensor, "B Q G"], state: ShowAttendTellState
     ) -> tuple[ShowAttendTellState, Float[Tensor, "B Q D"], AttentionOutput]:
         """One step of attention and LSTM: the new state, the gated context z_t, and what the attention returned."""
-        attention = self.attention(state.hidden, state.keys)
+        attention = self.attention(state.hidden, state.keys, state.step)
         context = attention.context
         if self.gate is not None:
             context = context * torch.sigmoid(self.gate(state.hidden))
@@ -137,7 +139,7 @@ class ShowAttendTell(Decoder[ShowAttendTellState]):
         write, forget, read, candidate = gates.chunk(4, -1)
         cell = forget.sigmoid() * state.cell + write.sigmoid() * candidate.tanh()
         hidden = read.sigmoid() * cell.tanh()
-        return state._replace(hidden=hidden, cell=cell), context, attention
+        return state._replace(hidden=hidden, cell=cell, step=state.step + 1), context, attention
 
     def _log_probs(
         self, embedded: Float[Tensor, "*M E"], hidden: Float[Tensor, "*M H"], context: Float[Tensor, "*M D"]

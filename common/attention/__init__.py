@@ -4,7 +4,8 @@ from common.attention.attention import Attention, PreparedKeys
 from common.attention.distributions import Distribution, Entmax15, Sigmoid, Softmax, Sparsemax
 from common.attention.levels import RecursiveEncoding
 from common.attention.maps import AttentionMap, Boxes, Grid, Words
-from common.attention.positions import AttentionOutput, Hard, Position, Soft
+from common.attention.mechanism import AttentionMechanism, AttentionOutput
+from common.attention.positions import Hard, Position, Soft
 from common.attention.scores import (
     ActivatedGeneralScore,
     AdditiveScore,
@@ -18,7 +19,13 @@ from common.attention.scores import (
     ScaledDotScore,
     Score,
 )
-from common.attention.sequences import AlternatingCoAttention, CoAttention, CoAttentionOutput, ParallelCoAttention
+from common.attention.sequences import (
+    AlternatingCoAttention,
+    CoAttention,
+    CoAttentionOutput,
+    ParallelCoAttention,
+    QuestionGuided,
+)
 from common.attention.visual import VisualFeatures
 
 __all__ = [
@@ -27,6 +34,7 @@ __all__ = [
     "AlternatingCoAttention",
     "Attention",
     "AttentionMap",
+    "AttentionMechanism",
     "AttentionOutput",
     "Boxes",
     "CoAttention",
@@ -45,6 +53,7 @@ __all__ = [
     "ParallelCoAttention",
     "Position",
     "PreparedKeys",
+    "QuestionGuided",
     "RecursiveEncoding",
     "ScaledDotScore",
     "Score",

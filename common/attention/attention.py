@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from common.attention.distributions import Distribution, Sigmoid, Softmax
-from common.attention.positions import AttentionOutput, Hard, Position, Soft
+from common.attention.maps import Boxes, Grid
+from common.attention.mechanism import AttentionMechanism, AttentionOutput
+from common.attention.positions import Hard, Position, Soft
 from common.attention.scores import Score
 
 
@@ -18,10 +20,10 @@ class PreparedKeys(NamedTuple):
     projected: Float[Tensor, "B N P"]
     values: Float[Tensor, "B N D"]
     keep: Bool[Tensor, "B N"]
-    drawn: Bool[Tensor, "B 1"] | None
+    begun: Any  # what the position draws or works out once per picture
 
 
-class Attention(nn.Module):
+class Attention(AttentionMechanism[PreparedKeys]):
     """A(q, K, V) = sum_i p(a(k_i, q)) v_i (Chaudhari et al., section 2), with the sum left to the position.
 
     Raises:
@@ -39,7 +41,7 @@ class Attention(nn.Module):
             raise ValueError("Hard draws one position, but Sigmoid's gates are no distribution: take Softmax")
 
     @property
-    def kind(self) -> str:
+    def kind(self) -> str:  # type: ignore[override]
         """The kind in words, for captions of figures."""
         return self.position.kind
 
@@ -48,13 +50,13 @@ class Attention(nn.Module):
         keys: Float[Tensor, "B N K"],
         keep: Bool[Tensor, "B N"],
         values: Float[Tensor, "B N D"] | None = None,
+        layout: Grid | Boxes | None = None,
     ) -> PreparedKeys:
-        """All that does not depend on the query; `values` are the keys where not given."""
-        return PreparedKeys(
-            self.score.project(keys), keys if values is None else values, keep, self.position.begin(keep)
-        )
+        """The score's part of the keys [B N K], and what the position begins with."""
+        begun = self.position.begin(keep, layout)
+        return PreparedKeys(self.score.project(keys), keys if values is None else values, keep, begun)
 
-    def forward(self, query: Float[Tensor, "B Q E"], keys: PreparedKeys) -> AttentionOutput:
+    def forward(self, query: Float[Tensor, "B Q E"], keys: PreparedKeys, step: int = 0) -> AttentionOutput:
         """Context [B Q D] and weights [B Q N] for Q queries per example."""
         logits = self.score(query, keys.projected)
-        return self.position(logits, keys.values, keys.keep, self.distribution, keys.drawn)
+        return self.position(query, logits, keys.values, keys.keep, self.distribution, keys.begun, step)

@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from common.attention.distributions import Distribution
-
-
-class AttentionOutput(NamedTuple):
-    """What attention returns: B examples, Q queries each, N keys, values of width D.
-
-    weights: the distribution over the keys, before any dropout; of hard attention too (its choice is drawn from it).
-    log_prob, entropy: of hard attention's choices, [B Q]; None elsewhere. log_prob is zero where the expected context
-    took the place of a choice.
-    """
-
-    context: Float[Tensor, "B Q D"]
-    weights: Float[Tensor, "B Q N"]
-    log_prob: Float[Tensor, "B Q"] | None = None
-    entropy: Float[Tensor, "B Q"] | None = None
+from common.attention.maps import Boxes, Grid
+from common.attention.mechanism import AttentionOutput, expected_value
 
 
 class Position(nn.Module, ABC):
@@ -31,25 +19,22 @@ class Position(nn.Module, ABC):
 
     kind: str
 
-    def begin(self, keep: Bool[Tensor, "B N"]) -> Bool[Tensor, "B 1"] | None:
-        """Drawn once per picture, before its first step, and handed to every step; None where nothing is drawn."""
+    def begin(self, keep: Bool[Tensor, "B N"], layout: Grid | Boxes | None = None) -> Any:
+        """What is drawn or worked out once per picture, before its first step, and handed to every step."""
         return None
 
     @abstractmethod
     def forward(
         self,
+        query: Float[Tensor, "B Q E"],
         logits: Float[Tensor, "B Q N"],
         values: Float[Tensor, "B N D"],
         keep: Bool[Tensor, "B N"],
         distribution: Distribution,
-        drawn: Bool[Tensor, "B 1"] | None,
+        begun: Any = None,
+        step: int = 0,
     ) -> AttentionOutput:
-        """Context [B Q D] and weights [B Q N]."""
-
-
-def expected_value(weights: Float[Tensor, "*B Q N"], values: Float[Tensor, "*B N D"]) -> Float[Tensor, "*B Q D"]:
-    """sum_i weights_i values_i."""
-    return weights.to(values.dtype) @ values
+        """Context [B Q D] and weights [B Q N]; `begun` is what `begin` returned, `step` counts a decoder's words."""
 
 
 class Soft(Position):
@@ -59,11 +44,13 @@ class Soft(Position):
 
     def forward(
         self,
+        query: Float[Tensor, "B Q E"],
         logits: Float[Tensor, "B Q N"],
         values: Float[Tensor, "B N D"],
         keep: Bool[Tensor, "B N"],
         distribution: Distribution,
-        drawn: Bool[Tensor, "B 1"] | None,
+        begun: None = None,
+        step: int = 0,
     ) -> AttentionOutput:
         """Context [B Q D] and weights [B Q N]."""
         weights = distribution(logits, keep.unsqueeze(1))
@@ -90,20 +77,22 @@ class Hard(Position):
         self.expectation = expectation
         self.inference = inference
 
-    def begin(self, keep: Bool[Tensor, "B N"]) -> Bool[Tensor, "B 1"]:
+    def begin(self, keep: Bool[Tensor, "B N"], layout: Grid | Boxes | None = None) -> Bool[Tensor, "B 1"]:
         """True for the pictures whose every step takes the expected context."""
         shape = (keep.shape[0], 1)
         if self.training:
             return torch.rand(shape, device=keep.device) < self.expectation
         return torch.full(shape, self.inference == "expectation", device=keep.device)
 
-    def forward(  # type: ignore[override]  # `begin` always draws
+    def forward(
         self,
+        query: Float[Tensor, "B Q E"],
         logits: Float[Tensor, "B Q N"],
         values: Float[Tensor, "B N D"],
         keep: Bool[Tensor, "B N"],
         distribution: Distribution,
-        drawn: Bool[Tensor, "B 1"],
+        begun: Any = None,
+        step: int = 0,
     ) -> AttentionOutput:
         """Context [B Q D], weights [B Q N], log_prob and entropy [B Q]; all zero where nothing is valid."""
         weights = distribution(logits, keep.unsqueeze(1))
@@ -112,8 +101,8 @@ class Hard(Position):
         log_weights = weights.clamp(min=torch.finfo(weights.dtype).tiny).log()
         log_prob = log_weights.gather(-1, choice.unsqueeze(-1)).squeeze(-1) * keep.any(-1, keepdim=True)
         entropy = -(weights * log_weights).sum(-1)
-        mixed = torch.where(drawn.unsqueeze(-1), weights, chosen)
-        log_prob = torch.where(drawn, torch.zeros_like(log_prob), log_prob)
+        mixed = torch.where(begun.unsqueeze(-1), weights, chosen)
+        log_prob = torch.where(begun, torch.zeros_like(log_prob), log_prob)
         return AttentionOutput(expected_value(mixed, values), weights, log_prob, entropy)
 
     def _choose(self, weights: Float[Tensor, "B Q N"]) -> Tensor:

@@ -14,29 +14,35 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from common.attention.attention import Attention
 from common.attention.distributions import Softmax
-from common.attention.positions import expected_value
+from common.attention.maps import Boxes, Grid
+from common.attention.mechanism import AttentionMechanism, expected_value
+from common.attention.scores import FeatureScore
 
 
 class CoAttentionOutput(NamedTuple):
-    """Both summaries and where each looked."""
+    """Both summaries and where each looked.
+
+    region_parts: the weights over the regions of each of P heads, hops, glimpses, ..., as `part_axis` names them; None
+    where there is but one distribution.
+    """
 
     words: Float[Tensor, "B Q D"]
     regions: Float[Tensor, "B Q D"]
     word_weights: Float[Tensor, "B Q T"]
     region_weights: Float[Tensor, "B Q R"]
+    region_parts: Float[Tensor, "B Q P R"] | None = None
 
 
 class CoAttention(nn.Module, ABC):
-    """Attends to words and regions jointly."""
+    """Attends to words and regions jointly. `kind` and `part_axis` as of an `AttentionMechanism`."""
 
     kind: str
+    part_axis: str | None = None
 
-    def __init__(self, variant: str) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        if variant not in ("paper", "code"):
-            raise ValueError(f"variant is 'paper' or 'code', got {variant!r}")
-        self.bias = variant == "code"  # the released code has biases everywhere, the paper has none
         self.distribution = Softmax()
 
     def attend_words(
@@ -60,8 +66,16 @@ class CoAttention(nn.Module, ABC):
         word_keep: Bool[Tensor, "B Q T"],
         regions: Float[Tensor, "B R D"],
         region_keep: Bool[Tensor, "B R"],
+        layout: Grid | Boxes | None = None,
     ) -> CoAttentionOutput:
         """Summaries [B Q D] of words and regions, weights [B Q T] and [B Q R]."""
+
+
+def _has_biases(variant: str) -> bool:
+    """The released code of Lu et al. has biases everywhere, the paper has none."""
+    if variant not in ("paper", "code"):
+        raise ValueError(f"variant is 'paper' or 'code', got {variant!r}")
+    return variant == "code"
 
 
 class ParallelCoAttention(CoAttention):
@@ -85,14 +99,15 @@ class ParallelCoAttention(CoAttention):
         variant: Literal["paper", "code"] = "paper",
         mask_affinity: bool = True,
     ) -> None:
-        super().__init__(variant)
+        super().__init__()
         hidden_dim = hidden_dim or dim
+        bias = _has_biases(variant)
         self.mask_affinity = mask_affinity
-        self.map_affinity = nn.Linear(dim, dim, self.bias)
-        self.map_words = nn.Linear(dim, hidden_dim, self.bias)
-        self.map_regions = nn.Linear(dim, hidden_dim, self.bias)
-        self.score_words = nn.Linear(hidden_dim, 1, self.bias)
-        self.score_regions = nn.Linear(hidden_dim, 1, self.bias)
+        self.map_affinity = nn.Linear(dim, dim, bias)
+        self.map_words = nn.Linear(dim, hidden_dim, bias)
+        self.map_regions = nn.Linear(dim, hidden_dim, bias)
+        self.score_words = nn.Linear(hidden_dim, 1, bias)
+        self.score_regions = nn.Linear(hidden_dim, 1, bias)
         self.dropout = nn.Dropout(dropout)
 
     def forward(
@@ -101,6 +116,7 @@ class ParallelCoAttention(CoAttention):
         word_keep: Bool[Tensor, "B Q T"],
         regions: Float[Tensor, "B R D"],
         region_keep: Bool[Tensor, "B R"],
+        layout: Grid | Boxes | None = None,
     ) -> CoAttentionOutput:
         """Summaries [B Q D] of words and regions, weights [B Q T] and [B Q R]."""
         shape = words.shape[1:3]  # Q T
@@ -157,8 +173,8 @@ class AlternatingCoAttention(CoAttention):
         dropout: float = 0.0,
         variant: Literal["paper", "code"] = "paper",
     ) -> None:
-        super().__init__(variant)
-        sizes = (dim, hidden_dim or dim, self.bias, dropout)
+        super().__init__()
+        sizes = (dim, hidden_dim or dim, _has_biases(variant), dropout)
         self.first_words = GuidedAttention(*sizes, guided=False)
         self.guided_regions = GuidedAttention(*sizes, guided=True)
         self.guided_words = GuidedAttention(*sizes, guided=True)
@@ -169,6 +185,7 @@ class AlternatingCoAttention(CoAttention):
         word_keep: Bool[Tensor, "B Q T"],
         regions: Float[Tensor, "B R D"],
         region_keep: Bool[Tensor, "B R"],
+        layout: Grid | Boxes | None = None,
     ) -> CoAttentionOutput:
         """Summaries [B Q D] of words and regions, weights [B Q T] and [B Q R]."""
         summary, _ = self.attend_words(self.first_words(words), words, word_keep)
@@ -177,3 +194,54 @@ class AlternatingCoAttention(CoAttention):
         word_logits = self.guided_words(words, region_summary)
         word_summary, word_weights = self.attend_words(word_logits, words, word_keep)
         return CoAttentionOutput(word_summary, region_summary, word_weights, region_weights)
+
+
+class QuestionGuided(CoAttention):
+    """Distinctive attention: a summary of the question is the query that looks at the regions; no look goes back.
+
+    Makes any mechanism a part of a VQA model (Chaudhari et al., section 3.1; Yang et al. 2016 with `StackedAttention`).
+
+    Args:
+        attention: from the question's summary to the regions.
+        pooling: from the mean of the valid words to the words; None pools by what each word says alone (Yang et al.
+            2016b, "Hierarchical Attention Networks", equations 5-7).
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        attention: AttentionMechanism,
+        pooling: AttentionMechanism | None = None,
+    ) -> None:
+        super().__init__()
+        self.attention = attention
+        self.pooling = pooling or Attention(FeatureScore(key_dim=dim, hidden_dim=dim))
+
+    @property
+    def kind(self) -> str:  # type: ignore[override]
+        """The kind of its attention."""
+        return self.attention.kind
+
+    @property
+    def part_axis(self) -> str | None:  # type: ignore[override]
+        """What the parts of its attention are."""
+        return self.attention.part_axis
+
+    def forward(
+        self,
+        words: Float[Tensor, "B Q T D"],
+        word_keep: Bool[Tensor, "B Q T"],
+        regions: Float[Tensor, "B R D"],
+        region_keep: Bool[Tensor, "B R"],
+        layout: Grid | Boxes | None = None,
+    ) -> CoAttentionOutput:
+        """Summaries [B Q D] of words and regions, weights [B Q T] and [B Q R]."""
+        texts, valid = words.flatten(0, 1), word_keep.flatten(0, 1)  # [B*Q T D]
+        share = valid / valid.sum(-1, keepdim=True).clamp(min=1)  # [B*Q T]
+        mean = expected_value(share.unsqueeze(1), texts)  # [B*Q 1 D]
+        pooled = self.pooling(mean, self.pooling.prepare(texts, valid))
+        shape = words.shape[:2]
+        question = pooled.context.squeeze(1).unflatten(0, shape)  # [B Q D]
+        looked = self.attention(question, self.attention.prepare(regions, region_keep, layout=layout))
+        word_weights = pooled.weights.squeeze(1).unflatten(0, shape)
+        return CoAttentionOutput(question, looked.context, word_weights, looked.weights, looked.parts)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from common.attention import CoAttention, RecursiveEncoding, VisualFeatures
 from common.encoders import TextEncoder
+from common.errors import ConfigError, nearest
 from vqa.models.base import VQAModel, VQAOutput
 
 
@@ -18,8 +19,8 @@ from vqa.models.base import VQAModel, VQAOutput
 class CoAttentionFactory(Protocol):
     """Makes co-attention for words and regions of one width."""
 
-    def __call__(self, *, dim: int) -> CoAttention:
-        """Co-attention of words [B Q T dim] and regions [B R dim]."""
+    def __call__(self, *, dim: int, query_dim: int, key_dim: int) -> CoAttention:
+        """Co-attention of words [B Q T dim] and regions [B R dim]; attention within it has the same widths."""
         ...
 
 
@@ -27,7 +28,8 @@ class HierarchicalCoAttention(VQAModel):
     """Co-attention at each level of the question on the same picture, joined from the lowest level up (section 3).
 
     Args:
-        text: the question's levels; their names are the model's.
+        text: the question's levels.
+        levels: the names of those levels that are attended to, such as ["question"]; None takes all.
         co_attention: makes the co-attention of one level; each level has its own weights.
         answer_dims: the widths of h_w, h_p and h_s, one for each level; None makes all as wide as the text.
         dropout: of the regions' embedding and before each layer of the answer, as in the released code.
@@ -39,19 +41,24 @@ class HierarchicalCoAttention(VQAModel):
         answers: int,
         text: TextEncoder,
         co_attention: CoAttentionFactory,
+        levels: list[str] | None = None,
         answer_dims: list[int] | None = None,
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
-        self.level_names = text.level_names
+        for name in levels or ():
+            if name not in text.level_names:
+                raise ConfigError(f"levels: the text has no level {name!r}{nearest(name, text.level_names)}")
+        self.level_names = tuple(name for name in text.level_names if levels is None or name in levels)
         widths: Sequence[int] = answer_dims or [text.dim] * len(self.level_names)
         if len(widths) != len(self.level_names):
             raise ValueError(f"{len(widths)} answer_dims for the levels {', '.join(self.level_names)}")
         self.text = text
         # Not in the paper; the released code brings the regions to the words' width so.
         self.embed_regions = nn.Sequential(nn.Linear(region_dim, text.dim), nn.Tanh(), nn.Dropout(dropout))
-        self.levels = nn.ModuleList(co_attention(dim=text.dim) for _ in self.level_names)
-        self.kind = self.levels[0].kind  # type: ignore[assignment]
+        dim = text.dim
+        self.levels = nn.ModuleList(co_attention(dim=dim, query_dim=dim, key_dim=dim) for _ in self.level_names)
+        self.kind, self.part_axis = self.levels[0].kind, self.levels[0].part_axis  # type: ignore[assignment]
         self.recursion = RecursiveEncoding(text.dim, widths, dropout)
         self.classify = nn.Sequential(nn.Dropout(dropout), nn.Linear(widths[-1], answers))
 
@@ -59,15 +66,19 @@ class HierarchicalCoAttention(VQAModel):
         """Logits [B Q A] for the questions [B Q T] about each picture; its regions are embedded once for all."""
         regions = self.embed_regions(features.values)  # [B R D]
         text = self.text(tokens.flatten(0, 1), keep.flatten(0, 1))
+        chosen = [
+            words for name, words in zip(self.text.level_names, text.levels, strict=True) if name in self.level_names
+        ]
         attended = [
-            attend(words.unflatten(0, keep.shape[:2]), keep, regions, features.keep)
-            for attend, words in zip(self.levels, text.levels, strict=True)
+            attend(words.unflatten(0, keep.shape[:2]), keep, regions, features.keep, features.layout)
+            for attend, words in zip(self.levels, chosen, strict=True)
         ]
         encoded = self.recursion([level.words + level.regions for level in attended])
         return VQAOutput(
             self.classify(encoded),
             torch.stack([level.region_weights for level in attended], 2),
             torch.stack([level.word_weights for level in attended], 2),
+            None if self.part_axis is None else torch.stack([level.region_parts for level in attended], 2),
         )
 
 

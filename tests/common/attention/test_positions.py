@@ -21,7 +21,7 @@ def _attend(
     batch, _, keys = logits.shape
     values = torch.eye(keys, dtype=logits.dtype).expand(batch, keys, keys) if values is None else values
     keep = torch.ones(batch, keys, dtype=torch.bool) if keep is None else keep
-    return position(logits, values, keep, Softmax(), position.begin(keep))
+    return position(logits, logits, values, keep, Softmax(), position.begin(keep))
 
 
 def _sampler() -> Hard:
@@ -133,7 +133,7 @@ def test_all_steps_of_a_picture_share_its_coin() -> None:
     values = torch.eye(5, dtype=torch.float64).expand(40, 5, 5)
     coin = position.begin(keep)
     for _ in range(5):
-        output = position(LOGITS.expand(40, 3, 5), values, keep, Softmax(), coin)
+        output = position(LOGITS.expand(40, 3, 5), LOGITS.expand(40, 3, 5), values, keep, Softmax(), coin)
         assert output.log_prob is not None
         expected = (output.context == output.weights).all(-1)  # [40 3]
         assert torch.equal(expected, coin.expand(40, 3))
@@ -228,9 +228,9 @@ def test_with_the_coin_the_mean_is_the_mixture_of_soft_and_hard_gradients() -> N
 
     chance, bonus, keep = 0.3, 0.02, torch.ones(1, 5, dtype=torch.bool)
     logits = LOGITS.clone().requires_grad_()
-    heads = Hard(chance).train()(
-        logits.expand(1, 1, 5), torch.eye(5, dtype=torch.float64).unsqueeze(0), keep, Softmax(), torch.tensor([[True]])
-    )
+    one_hot, coin = torch.eye(5, dtype=torch.float64).unsqueeze(0), torch.tensor([[True]])
+    rows = logits.expand(1, 1, 5)
+    heads = Hard(chance).train()(rows, rows, one_hot, keep, Softmax(), coin)
     assert heads.entropy is not None
     assert heads.log_prob is not None
     soft_objective = loss(heads.context[0, 0]) + 5.0 * heads.log_prob.sum() - bonus * heads.entropy.sum()

@@ -19,7 +19,10 @@ TEXTS: dict[str, Callable[[], TextEncoder]] = {
     "hierarchical": lambda: HierarchicalTextEncoder(WORDS, DIM),
     "transformer": lambda: TransformerTextEncoder(WORDS, DIM, layers=2, heads=2),
 }
-CO_ATTENTIONS: dict[str, Callable[..., Any]] = {"parallel": ParallelCoAttention, "alternating": AlternatingCoAttention}
+CO_ATTENTIONS: dict[str, Callable[..., Any]] = {
+    "parallel": lambda dim, **_: ParallelCoAttention(dim),
+    "alternating": lambda dim, **_: AlternatingCoAttention(dim),
+}
 MODELS = [*product(TEXTS, CO_ATTENTIONS)]
 
 
