@@ -3,9 +3,10 @@
 from common.attention.attention import Attention, PreparedKeys
 from common.attention.distributions import Distribution, Entmax15, Sigmoid, Softmax, Sparsemax
 from common.attention.levels import RecursiveEncoding
+from common.attention.local import LocalMonotonic, LocalPredictive
 from common.attention.maps import AttentionMap, Boxes, Grid, Words
 from common.attention.mechanism import AttentionMechanism, AttentionOutput
-from common.attention.positions import Hard, Position, Soft
+from common.attention.positions import GumbelStraightThrough, Hard, Position, Soft
 from common.attention.scores import (
     ActivatedGeneralScore,
     AdditiveScore,
@@ -48,7 +49,10 @@ __all__ = [
     "FeatureScore",
     "GeneralScore",
     "Grid",
+    "GumbelStraightThrough",
     "Hard",
+    "LocalMonotonic",
+    "LocalPredictive",
     "LocationScore",
     "ParallelCoAttention",
     "Position",

@@ -10,7 +10,7 @@ from torch import Tensor
 from common.attention.distributions import Distribution, Sigmoid, Softmax
 from common.attention.maps import Boxes, Grid
 from common.attention.mechanism import AttentionMechanism, AttentionOutput
-from common.attention.positions import Hard, Position, Soft
+from common.attention.positions import GumbelStraightThrough, Hard, Position, Soft
 from common.attention.scores import Score
 
 
@@ -37,8 +37,9 @@ class Attention(AttentionMechanism[PreparedKeys]):
         self.score = score
         self.distribution = distribution or Softmax()
         self.position = position or Soft()
-        if isinstance(self.position, Hard) and isinstance(self.distribution, Sigmoid):
-            raise ValueError("Hard draws one position, but Sigmoid's gates are no distribution: take Softmax")
+        if isinstance(self.position, (Hard, GumbelStraightThrough)) and isinstance(self.distribution, Sigmoid):
+            name = type(self.position).__name__
+            raise ValueError(f"{name} draws one position, but Sigmoid's gates are no distribution: take Softmax")
 
     @property
     def kind(self) -> str:  # type: ignore[override]

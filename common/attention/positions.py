@@ -1,4 +1,4 @@
-"""Where the context comes from: all positions (soft) or one (hard)."""
+"""Where the context comes from: all positions (soft) or one (hard); windows of positions are in `local.py`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from abc import ABC, abstractmethod
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from common.attention.distributions import Distribution
+from common.attention.distributions import Distribution, Softmax
 from common.attention.maps import Boxes, Grid
 from common.attention.mechanism import AttentionOutput, expected_value
 
@@ -97,7 +97,7 @@ class Hard(Position):
         """Context [B Q D], weights [B Q N], log_prob and entropy [B Q]; all zero where nothing is valid."""
         weights = distribution(logits, keep.unsqueeze(1))
         choice = self._choose(weights.detach())  # [B Q]
-        chosen = torch.zeros_like(weights).scatter_(-1, choice.unsqueeze(-1), 1.0) * keep.unsqueeze(1)
+        chosen = _one_hot(choice, weights) * keep.unsqueeze(1)
         log_weights = weights.clamp(min=torch.finfo(weights.dtype).tiny).log()
         log_prob = log_weights.gather(-1, choice.unsqueeze(-1)).squeeze(-1) * keep.any(-1, keepdim=True)
         entropy = -(weights * log_weights).sum(-1)
@@ -105,10 +105,68 @@ class Hard(Position):
         log_prob = torch.where(begun, torch.zeros_like(log_prob), log_prob)
         return AttentionOutput(expected_value(mixed, values), weights, log_prob, entropy)
 
-    def _choose(self, weights: Float[Tensor, "B Q N"]) -> Tensor:
+    def _choose(self, weights: Float[Tensor, "B Q N"]) -> Int[Tensor, "B Q"]:
         """Indices [B Q] of the positions taken."""
         if not self.training and self.inference != "sample":
             return weights.argmax(-1)
         # The exponential race: argmax_i w_i / E_i, E_i ~ Exp(1), is i with probability w_i; weight zero never wins.
-        race = torch.empty_like(weights).exponential_().clamp_(min=torch.finfo(weights.dtype).tiny)
-        return (weights / race).argmax(-1)
+        return (weights / _exponential(weights)).argmax(-1)
+
+
+class GumbelStraightThrough(Position):
+    """One position, sampled, through which the gradient of a soft sample passes (Jang et al. 2017, section 2.2).
+
+        y = softmax((log alpha + g) / tau),  g_i ~ Gumbel(0, 1)
+        z = onehot(argmax y) in the context, y in its gradient
+
+    The choice is drawn from the weights alpha exactly, whatever tau; the gradient is biased, less with a small tau, and
+    noisy, less with a large one. There is no log_prob, for REINFORCE is not needed. At inference the likeliest position
+    is taken (`inference="argmax"`) or the expected context ("expectation").
+
+    Args:
+        temperature: tau.
+    """
+
+    kind = "hard, straight through"
+
+    def __init__(self, temperature: float = 1.0, inference: Literal["argmax", "expectation"] = "argmax") -> None:
+        super().__init__()
+        self.relax = Softmax(temperature)
+        self.inference = inference
+
+    def forward(
+        self,
+        query: Float[Tensor, "B Q E"],
+        logits: Float[Tensor, "B Q N"],
+        values: Float[Tensor, "B N D"],
+        keep: Bool[Tensor, "B N"],
+        distribution: Distribution,
+        begun: None = None,
+        step: int = 0,
+    ) -> AttentionOutput:
+        """Context [B Q D] and weights [B Q N], the alpha above; zero where nothing is valid."""
+        weights = distribution(logits, keep.unsqueeze(1))
+        if self.training:
+            taken = self._sample(weights)
+        elif self.inference == "argmax":
+            taken = _one_hot(weights.argmax(-1), weights) * keep.unsqueeze(1)
+        else:
+            taken = weights
+        return AttentionOutput(expected_value(taken, values), weights)
+
+    def _sample(self, weights: Float[Tensor, "B Q N"]) -> Float[Tensor, "B Q N"]:
+        """z: what is zero among the weights stays so, in the gradient too."""
+        log_weights = weights.clamp(min=torch.finfo(weights.dtype).tiny).log()
+        soft = self.relax(log_weights - _exponential(weights).log(), weights > 0)
+        hard = _one_hot(soft.argmax(-1), weights) * (weights > 0)
+        return hard + (soft - soft.detach())
+
+
+def _one_hot(choice: Int[Tensor, "B Q"], weights: Float[Tensor, "B Q N"]) -> Float[Tensor, "B Q N"]:
+    """One at each choice, of the weights' kind."""
+    return torch.zeros_like(weights).scatter_(-1, choice.unsqueeze(-1), 1.0)
+
+
+def _exponential(weights: Float[Tensor, "B Q N"]) -> Float[Tensor, "B Q N"]:
+    """Draws E > 0 from Exp(1), one for each weight; -log E is a draw from Gumbel(0, 1)."""
+    return torch.empty_like(weights).exponential_().clamp_(min=torch.finfo(weights.dtype).tiny)

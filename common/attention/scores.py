@@ -205,6 +205,8 @@ class CosineScore(Score):
     def __init__(self, query_dim: int, key_dim: int, sharpness: float = 1.0) -> None:
         super().__init__()
         _require_equal("CosineScore", query_dim, key_dim)
+        if not sharpness > 0:
+            raise ValueError(f"sharpness must be > 0, got {sharpness}")
         self.log_sharpness = nn.Parameter(torch.tensor(math.log(sharpness)))
 
     def project(self, keys: Float[Tensor, "B N D"]) -> Float[Tensor, "B N D"]:

@@ -11,7 +11,16 @@ from typing import Any
 
 import torch
 
-from common.attention import AdditiveScore, Attention, AttentionMechanism, GeneralScore, Hard
+from common.attention import (
+    AdditiveScore,
+    Attention,
+    AttentionMechanism,
+    GeneralScore,
+    GumbelStraightThrough,
+    Hard,
+    LocalMonotonic,
+    LocalPredictive,
+)
 
 QUERY, KEY = 3, 4  # widths; the values are the keys
 
@@ -31,6 +40,18 @@ class Kind:
 MECHANISMS: dict[str, Kind] = {
     "soft": Kind(lambda: Attention(AdditiveScore(QUERY, KEY, hidden_dim=5))),
     "hard": Kind(lambda: Attention(GeneralScore(QUERY, KEY), position=Hard()), frozenset({"close"})),  # ties may turn
+    "straight through": Kind(  # ties may turn
+        lambda: Attention(GeneralScore(QUERY, KEY), position=GumbelStraightThrough()), frozenset({"close"})
+    ),
+    # windows lie at places, and may hold none of the valid regions
+    "local monotonic": Kind(
+        lambda: Attention(GeneralScore(QUERY, KEY), position=LocalMonotonic(window=1)),
+        frozenset({"sum", "permutation", "uniform"}),
+    ),
+    "local predictive": Kind(  # the Gaussian takes from the sum; the floor of the place may turn
+        lambda: Attention(GeneralScore(QUERY, KEY), position=LocalPredictive(QUERY, hidden_dim=5, window=1)),
+        frozenset({"sum", "permutation", "single", "uniform", "close"}),
+    ),
 }
 
 
