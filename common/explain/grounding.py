@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from itertools import takewhile
 
@@ -107,7 +108,8 @@ class PointingGame:
     def __init__(self, tolerance: float = 0.0) -> None:
         self.tolerance = tolerance
         self.count = 0
-        self.totals = dict.fromkeys(("pointing", "centre", "uniform", "correctness", "area", "entropy"), 0.0)
+        names = ("pointing", "centre", "uniform", "correctness", "area", "entropy", "spread")
+        self.totals = dict.fromkeys(names, 0.0)
 
     def add(
         self,
@@ -128,20 +130,22 @@ class PointingGame:
         self.totals["area"] += area
         self.totals["uniform"] += area_fraction(boxes, picture_size, self.tolerance) if self.tolerance else area
         self.totals["correctness"] += attention_correctness(weights, layout, boxes, picture_size)
-        self.totals["entropy"] += entropy(weights).item()
+        nats = entropy(weights).item()
+        self.totals["entropy"] += nats
+        self.totals["spread"] += nats / math.log(len(weights)) if len(weights) > 1 else 0.0
 
     def result(self) -> dict[str, float]:
         """Means over the maps (0 where there were none), and how many there were.
 
         pointing: share of hits; centre, uniform: of always pointing at the picture's centre, and at random.
         correctness: share of the attention in the boxes; area: what a uniform map has there.
-        entropy: of the weights, in nats.
+        entropy: of the weights, in nats; spread: as a share of log R, the entropy of a uniform map of R regions.
         """
         return {name: total / max(self.count, 1) for name, total in self.totals.items()} | {"n": self.count}
 
     def report(self) -> dict[str, float]:
-        """What an evaluation prints: how many maps were scored, how many percent hit, and beside that what looking
-        without thought would score."""
+        """What an evaluation prints: how many maps were scored, how many percent hit, beside that what looking without
+        thought would score, and how wide the maps are."""
         result = self.result()
         return {
             "maps with a known target": result["n"],
@@ -150,6 +154,8 @@ class PointingGame:
             "pointing, uniform": 100 * result["uniform"],
             "attention in the box": 100 * result["correctness"],
             "attention in the box, uniform": 100 * result["area"],
+            "attention entropy, nats": result["entropy"],
+            "attention entropy, % of uniform": 100 * result["spread"],
         }
 
 

@@ -118,7 +118,17 @@ def test_the_pointing_game_averages_maps_and_baselines() -> None:
     assert result["centre"] == 0.5  # on the edge of the left half, which belongs to it
     assert result["uniform"] == result["area"] == pytest.approx((1 / 2 + 1 / 16) / 2)
     assert result["correctness"] == pytest.approx(0.5)
-    assert result["entropy"] == 0
+    assert result["entropy"] == result["spread"] == 0
+
+
+def test_a_report_says_how_wide_the_maps_are() -> None:
+    game = PointingGame()
+    game.add(torch.full((16,), 1 / 16), GRID, [LEFT], (80, 40))
+    game.add((at(0, 0) + at(3, 3)) / 2, GRID, [LEFT], (80, 40))
+    game.add(torch.ones(1), Boxes(torch.tensor([[0.0, 0.0, 1.0, 1.0]])), [LEFT], (80, 40))
+    report = game.report()
+    assert report["attention entropy, nats"] == pytest.approx((math.log(16) + math.log(2)) / 3)
+    assert report["attention entropy, % of uniform"] == pytest.approx(100 * (1 + 1 / 4 + 0) / 3)
 
 
 def test_an_empty_pointing_game_has_numbers_and_a_map_without_target_is_refused() -> None:
