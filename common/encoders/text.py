@@ -95,7 +95,7 @@ class TransformerTextEncoder(TextEncoder):
         super().__init__()
         self.dim = dim
         self.embedding = nn.Embedding(vocabulary_size, dim, padding_idx=0)
-        self.register_buffer("positions", sinusoids(longest, dim), persistent=False)
+        self.register_buffer("positions", sinusoids(torch.arange(longest), dim), persistent=False)
         self.layers = nn.ModuleList(TransformerLayer(dim, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(dim)
         self.dropout = nn.Dropout(dropout)
