@@ -1,7 +1,9 @@
 """The taxonomy of attention (Chaudhari et al., "An Attentive Survey of Attention Models"), one file per axis."""
 
 from common.attention.attention import Attention, PreparedKeys
+from common.attention.bilinear import BilinearCoAttention
 from common.attention.distributions import Distribution, Entmax15, Sigmoid, Softmax, Sparsemax
+from common.attention.guided import GuidedCoAttention
 from common.attention.levels import RecursiveEncoding
 from common.attention.local import LocalMonotonic, LocalPredictive
 from common.attention.maps import AttentionMap, Boxes, Grid, Words
@@ -37,6 +39,7 @@ __all__ = [
     "AttentionMap",
     "AttentionMechanism",
     "AttentionOutput",
+    "BilinearCoAttention",
     "Boxes",
     "CoAttention",
     "CoAttentionOutput",
@@ -49,6 +52,7 @@ __all__ = [
     "FeatureScore",
     "GeneralScore",
     "Grid",
+    "GuidedCoAttention",
     "GumbelStraightThrough",
     "Hard",
     "LocalMonotonic",

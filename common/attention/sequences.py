@@ -237,7 +237,7 @@ class QuestionGuided(CoAttention):
     ) -> CoAttentionOutput:
         """Summaries [B Q D] of words and regions, weights [B Q T] and [B Q R]."""
         texts, valid = words.flatten(0, 1), word_keep.flatten(0, 1)  # [B*Q T D]
-        share = valid / valid.sum(-1, keepdim=True).clamp(min=1)  # [B*Q T]
+        share = valid.to(texts.dtype) / valid.sum(-1, keepdim=True).clamp(min=1)  # [B*Q T]
         mean = expected_value(share.unsqueeze(1), texts)  # [B*Q 1 D]
         pooled = self.pooling(mean, self.pooling.prepare(texts, valid))
         shape = words.shape[:2]
