@@ -8,6 +8,7 @@ from common.attention.levels import RecursiveEncoding
 from common.attention.local import LocalMonotonic, LocalPredictive
 from common.attention.maps import AttentionMap, Boxes, Grid, Words
 from common.attention.mechanism import AttentionMechanism, AttentionOutput
+from common.attention.multi_head import AttentionOnAttention, MultiHead
 from common.attention.positions import GumbelStraightThrough, Hard, Position, Soft
 from common.attention.scores import (
     ActivatedGeneralScore,
@@ -22,6 +23,7 @@ from common.attention.scores import (
     ScaledDotScore,
     Score,
 )
+from common.attention.self_attention import AoARefiner, Refiner, SelfAttended, TransformerRefiner
 from common.attention.sequences import (
     AlternatingCoAttention,
     CoAttention,
@@ -29,15 +31,18 @@ from common.attention.sequences import (
     ParallelCoAttention,
     QuestionGuided,
 )
+from common.attention.structured import StructuredPooling
 from common.attention.visual import VisualFeatures
 
 __all__ = [
     "ActivatedGeneralScore",
     "AdditiveScore",
     "AlternatingCoAttention",
+    "AoARefiner",
     "Attention",
     "AttentionMap",
     "AttentionMechanism",
+    "AttentionOnAttention",
     "AttentionOutput",
     "BilinearCoAttention",
     "Boxes",
@@ -58,17 +63,22 @@ __all__ = [
     "LocalMonotonic",
     "LocalPredictive",
     "LocationScore",
+    "MultiHead",
     "ParallelCoAttention",
     "Position",
     "PreparedKeys",
     "QuestionGuided",
     "RecursiveEncoding",
+    "Refiner",
     "ScaledDotScore",
     "Score",
+    "SelfAttended",
     "Sigmoid",
     "Soft",
     "Softmax",
     "Sparsemax",
+    "StructuredPooling",
+    "TransformerRefiner",
     "VisualFeatures",
     "Words",
 ]

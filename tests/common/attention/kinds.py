@@ -13,13 +13,19 @@ import torch
 
 from common.attention import (
     AdditiveScore,
+    AoARefiner,
     Attention,
     AttentionMechanism,
+    AttentionOnAttention,
     GeneralScore,
     GumbelStraightThrough,
     Hard,
     LocalMonotonic,
     LocalPredictive,
+    MultiHead,
+    SelfAttended,
+    StructuredPooling,
+    TransformerRefiner,
 )
 
 QUERY, KEY = 3, 4  # widths; the values are the keys
@@ -52,6 +58,37 @@ MECHANISMS: dict[str, Kind] = {
         lambda: Attention(GeneralScore(QUERY, KEY), position=LocalPredictive(QUERY, hidden_dim=5, window=1)),
         frozenset({"sum", "permutation", "single", "uniform", "close"}),
     ),
+    # "single": the context is a linear or gated map of the regions, not the regions' own values
+    "multi-head": Kind(lambda: MultiHead(QUERY, KEY, heads=2), frozenset({"single"})),
+    "multi-head of three": Kind(lambda: MultiHead(QUERY, KEY, heads=3), frozenset({"single"})),
+    "attention on attention": Kind(
+        lambda: AttentionOnAttention(QUERY, KEY, MultiHead(QUERY, KEY, heads=2, join=False)), frozenset({"single"})
+    ),
+    "additive attention on attention": Kind(
+        lambda: AttentionOnAttention(QUERY, KEY, Attention(AdditiveScore(QUERY, KEY, hidden_dim=5))),
+        frozenset({"single"}),
+    ),
+    "transformer refined": Kind(
+        lambda: SelfAttended(QUERY, KEY, MultiHead(QUERY, KEY, heads=2), TransformerRefiner(KEY, 2, heads=2)),
+        frozenset({"single"}),
+    ),
+    "attention on attention refined": Kind(
+        lambda: SelfAttended(
+            QUERY, KEY, Attention(AdditiveScore(QUERY, KEY, hidden_dim=5)), AoARefiner(KEY, 2, heads=2)
+        ),
+        frozenset({"single"}),
+    ),
+    "memory refined, with positions": Kind(  # equal regions at other places are no longer equal
+        lambda: SelfAttended(
+            QUERY,
+            KEY,
+            MultiHead(QUERY, KEY, heads=2),
+            TransformerRefiner(KEY, 2, heads=2, norm="before", memory_slots=3),
+            positions=True,
+        ),
+        frozenset({"single", "permutation", "uniform"}),
+    ),
+    "structured": Kind(lambda: StructuredPooling(KEY, hidden_dim=5, glimpses=3), frozenset({"single"})),
 }
 
 
