@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from functools import partial
+from inspect import signature
 from typing import Any
 
 import torch
@@ -27,7 +28,7 @@ from common.explain.canvas import figure_to_image
 from common.explain.overlays import draw_caption
 from common.training.checkpoints import build_encoder
 from common.training.optimisation import Optimisation
-from common.training.parts import Part, build
+from common.training.parts import Part, build, find_class, read_part
 from common.training.task import SHOWN, SHOWN_DPI, ShownExample, TaskModule
 
 GREEDY = 1
@@ -39,14 +40,15 @@ class CaptioningModule(TaskModule):
     Args:
         encoder: a `VisualEncoder`.
         decoder: a `captioning.decoders.Decoder`.
-        attention: the decoder's `AttentionMechanism`.
         objectives: the `captioning.objectives.Objective`s whose terms are added up.
         vocabulary: the words by id, as `Vocabulary.words`.
+        attention: the decoder's `AttentionMechanism`; None for a decoder that is made of attention itself.
         encoder_weights: see `build_encoder`: "hub", the path of a local file or of a checkpoint, or None.
         search: how captions are searched for at test time; validation searches greedily.
 
     Raises:
-        ConfigError: there are no objectives, or a part's recipe is wrong.
+        ConfigError: there are no objectives, a part's recipe is wrong, or the decoder lacks its attention or has no use
+            for the one given.
     """
 
     task = "captioning"
@@ -58,9 +60,9 @@ class CaptioningModule(TaskModule):
         self,
         encoder: Part,
         decoder: Part,
-        attention: Part,
         objectives: list[Part],
         vocabulary: list[str],
+        attention: Part | None = None,
         encoder_weights: str | None = None,
         optimisation: Optimisation = Optimisation(),
         search: Search = Search(),
@@ -76,7 +78,7 @@ class CaptioningModule(TaskModule):
             Decoder,
             vocabulary_size=len(self.words),
             region_dim=self.encoder.dim,
-            attention=partial(build, attention, AttentionMechanism),
+            **_given_attention(decoder, attention),
         )
         self.objectives = nn.ModuleList(build(objective, Objective) for objective in objectives)
         self.optimisation = optimisation
@@ -151,7 +153,7 @@ class CaptioningModule(TaskModule):
     def _prediction(self, hypotheses: list[Hypothesis], layout: Grid | Boxes) -> Prediction:
         best = hypotheses[0]
         words = tuple(self.words.decode(best.tokens))
-        kind, axis = self.decoder.attention.kind, self.decoder.attention.part_axis
+        kind, axis = self.decoder.kind, self.decoder.part_axis
         maps = {"caption": AttentionMap(best.weights[: len(words)].float(), ("word", "region"), layout, kind, words)}
         if axis is not None:
             parts = best.parts[: len(words)].float().transpose(0, 1)  # [P N R]
@@ -163,3 +165,20 @@ class CaptioningModule(TaskModule):
             tuple(best.token_log_probs.tolist()),
             maps,
         )
+
+
+def _given_attention(decoder: Part, attention: Part | None) -> dict[str, Any]:
+    """What the decoder is given to make its attention with: nothing where it takes none.
+
+    Raises:
+        ConfigError: it takes one and there is none, or the other way round.
+    """
+    path, _ = read_part(decoder)
+    takes = "attention" in signature(find_class(path, Decoder)).parameters
+    if attention is None:
+        if takes:
+            raise ConfigError(f"{path} needs attention: name a mechanism, such as common.attention.Attention")
+        return {}
+    if not takes:
+        raise ConfigError(f"{path} is made of attention itself and takes no other: write attention: null")
+    return {"attention": partial(build, attention, AttentionMechanism)}

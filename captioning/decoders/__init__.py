@@ -1,6 +1,17 @@
 """Caption decoders."""
 
+from captioning.decoders.adaptive import AdaptiveAttention
 from captioning.decoders.base import AttentionFactory, Decoder, DecoderState, Step, TeacherForced
 from captioning.decoders.show_attend_tell import ShowAttendTell
+from captioning.decoders.transformer import TransformerDecoder
 
-__all__ = ["AttentionFactory", "Decoder", "DecoderState", "ShowAttendTell", "Step", "TeacherForced"]
+__all__ = [
+    "AdaptiveAttention",
+    "AttentionFactory",
+    "Decoder",
+    "DecoderState",
+    "ShowAttendTell",
+    "Step",
+    "TeacherForced",
+    "TransformerDecoder",
+]

@@ -59,9 +59,14 @@ class TeacherForced(NamedTuple):
 
 
 class Decoder(nn.Module, ABC, Generic[State]):
-    """Words from regions, one after the other."""
+    """Words from regions, one after the other.
 
-    attention: AttentionMechanism[Any]
+    kind: of its attention in words, for captions of figures. part_axis: what the parts of the weights are ("head",
+    "hop"); None where there are none.
+    """
+
+    kind: str
+    part_axis: str | None = None
 
     @abstractmethod
     def start(self, features: VisualFeatures, sequences: int = 1) -> State:

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from captioning.decoders.base import AttentionFactory, Decoder, Step, TeacherForced
-from common.attention import AttentionOutput, VisualFeatures
+from captioning.decoders.lstm import initialise_gates, lstm_cell
+from common.attention import AttentionMechanism, AttentionOutput, VisualFeatures
 
 
 class ShowAttendTellState(NamedTuple):
@@ -47,6 +48,8 @@ class ShowAttendTell(Decoder[ShowAttendTellState]):
         dropout: of the embedding, of h_t before the output, and in `feature_dim`'s layer.
     """
 
+    attention: AttentionMechanism[Any]
+
     def __init__(
         self,
         vocabulary_size: int,
@@ -79,15 +82,18 @@ class ShowAttendTell(Decoder[ShowAttendTellState]):
         self.output = nn.Linear(embedding_dim, vocabulary_size)
         self.dropout = nn.Dropout(dropout)
         self.activation = nn.Sequential(nn.Tanh(), nn.Dropout(dropout)) if variant == "code" else nn.Identity()
-        self._initialise(hidden_dim)
-
-    def _initialise(self, hidden_dim: int) -> None:
-        """Orthogonal recurrent matrices as in the released code, and a forget gate that starts open."""
         nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
-        for block in self.hidden_gates.weight.chunk(4):
-            nn.init.orthogonal_(block.data)
-        nn.init.zeros_(self.word_gates.bias)
-        nn.init.ones_(self.word_gates.bias[hidden_dim : 2 * hidden_dim])
+        initialise_gates(self.hidden_gates, self.word_gates)  # orthogonal, as in the released code
+
+    @property
+    def kind(self) -> str:  # type: ignore[override]
+        """The kind of its attention."""
+        return self.attention.kind
+
+    @property
+    def part_axis(self) -> str | None:  # type: ignore[override]
+        """What the parts of its attention are."""
+        return self.attention.part_axis
 
     def start(self, features: VisualFeatures, sequences: int = 1) -> ShowAttendTellState:
         """The state [B Q H] before the first word, from the mean of the valid regions [B R D]."""
@@ -136,9 +142,7 @@ class ShowAttendTell(Decoder[ShowAttendTellState]):
         if self.gate is not None:
             context = context * torch.sigmoid(self.gate(state.hidden))
         gates = word_gates + self.context_gates(context) + self.hidden_gates(state.hidden)
-        write, forget, read, candidate = gates.chunk(4, -1)
-        cell = forget.sigmoid() * state.cell + write.sigmoid() * candidate.tanh()
-        hidden = read.sigmoid() * cell.tanh()
+        hidden, cell = lstm_cell(gates, state.cell)
         return state._replace(hidden=hidden, cell=cell, step=state.step + 1), context, attention
 
     def _log_probs(

@@ -4,6 +4,7 @@ from common.attention.attention import Attention, PreparedKeys
 from common.attention.bilinear import BilinearCoAttention
 from common.attention.distributions import Distribution, Entmax15, Sigmoid, Softmax, Sparsemax
 from common.attention.guided import GuidedCoAttention
+from common.attention.gates import SentinelAttention
 from common.attention.levels import RecursiveEncoding
 from common.attention.local import LocalMonotonic, LocalPredictive
 from common.attention.maps import AttentionMap, Boxes, Grid, Words
@@ -72,6 +73,7 @@ __all__ = [
     "Refiner",
     "ScaledDotScore",
     "Score",
+    "SentinelAttention",
     "SelfAttended",
     "Sigmoid",
     "Soft",

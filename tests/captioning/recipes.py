@@ -41,14 +41,18 @@ def data(scenes: str, **settings: Any) -> CaptioningData:
 
 
 def module(
-    vocabulary: list[str], encoder: Part = GRID, attention: Part = SOFT, objectives: tuple[Part, ...] = (CROSS_ENTROPY,)
+    vocabulary: list[str],
+    encoder: Part = GRID,
+    decoder: Part = DECODER,
+    attention: Part | None = SOFT,
+    objectives: tuple[Part, ...] = (CROSS_ENTROPY,),
 ) -> CaptioningModule:
     return CaptioningModule(
         encoder,
-        DECODER,
-        attention,
+        decoder,
         list(objectives),
         vocabulary,
+        attention,
         optimisation=Optimisation(1e-2, schedule="constant"),
         search=Search(beam=3, longest=16),
     )

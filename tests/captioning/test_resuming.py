@@ -26,9 +26,9 @@ def train(scenes: str, folder: Path, epochs: int, seed: int) -> CaptioningModule
     module = CaptioningModule(
         ENCODER,
         DECODER,
-        recipes.HARD,
         [recipes.CROSS_ENTROPY, recipes.REINFORCE],
         data.vocabulary,
+        recipes.HARD,
         optimisation=Optimisation(1e-2, weight_decay=0.1, schedule="constant"),
         search=Search(longest=4),
     )

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from functools import partial
 from itertools import product
 from typing import Any, Literal
 
@@ -12,57 +11,22 @@ from torch import Tensor
 
 from captioning.decoders import ShowAttendTell
 from captioning.decoders.show_attend_tell import ShowAttendTellState
-from common.attention import AdditiveScore, Attention, Grid, Hard, VisualFeatures
+from common.attention import VisualFeatures
 from common.data.vocabulary import START
+from tests.captioning.decoders.cases import REGION_DIM, REGIONS, WORDS, additive, captions, hard, pictures, stir
 
 Array = NDArray[np.float64]
-WORDS, REGIONS, REGION_DIM = 9, 6, 5
 Variant = Literal["paper", "code"]
 VARIANTS: list[tuple[Variant, bool, int | None]] = list(product(("paper", "code"), (True, False), (None, 4)))
-
-
-def additive(query_dim: int, key_dim: int) -> Attention:
-    return Attention(AdditiveScore(query_dim, key_dim, hidden_dim=3))
-
-
-def hard(query_dim: int, key_dim: int) -> Attention:
-    return Attention(AdditiveScore(query_dim, key_dim, hidden_dim=3), position=Hard(expectation=0.0))
 
 
 def build(
     variant: Variant = "paper", gate: bool = True, feature_dim: int | None = None, **other: Any
 ) -> ShowAttendTell:
     """A decoder in float64 whose every parameter matters."""
-    decoder = ShowAttendTell(
-        WORDS,
-        REGION_DIM,
-        other.pop("attention", additive),
-        embedding_dim=4,
-        hidden_dim=3,
-        feature_dim=feature_dim,
-        gate=gate,
-        variant=variant,
-        **other,
-    )
-    for parameter in decoder.parameters():
-        torch.nn.init.normal_(parameter, std=0.7)
-    return decoder.double().eval()
-
-
-def pictures(batch: int = 2) -> VisualFeatures:
-    """Pictures of six regions, the last two of the first picture are padding."""
-    keep = torch.ones(batch, REGIONS, dtype=torch.bool)
-    keep[0, -2:] = False
-    view = torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(batch, 4)
-    return VisualFeatures(torch.randn(batch, REGIONS, REGION_DIM).double(), keep, Grid(2, 3, view))
-
-
-def captions(batch: int = 2, sequences: int = 3, length: int = 5) -> tuple[Tensor, Tensor]:
-    """Captions of different lengths."""
-    tokens = torch.randint(4, WORDS, (batch, sequences, length))
-    tokens[..., 0] = START
-    lengths = torch.randint(1, length + 1, (batch, sequences, 1))
-    return tokens, torch.arange(length) < lengths
+    attention = other.pop("attention", additive)
+    settings = {"embedding_dim": 4, "hidden_dim": 3, "feature_dim": feature_dim, "gate": gate, "variant": variant}
+    return stir(ShowAttendTell(WORDS, REGION_DIM, attention, **settings, **other))  # type: ignore[no-any-return]
 
 
 def loops(
@@ -126,21 +90,6 @@ def test_the_decoder_is_the_papers_equations_written_as_loops(
     np.testing.assert_allclose(output.log_probs.detach(), log_probs, rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize(("variant", "gate", "feature_dim"), VARIANTS)
-def test_teacher_forcing_is_stepping_word_by_word(variant: Variant, gate: bool, feature_dim: int | None) -> None:
-    decoder, features = build(variant, gate, feature_dim), pictures()
-    tokens, keep = captions()
-    output = decoder(features, tokens, keep)
-    state, log_probs, weights = decoder.start(features, 3), [], []
-    for words in tokens.unbind(-1):
-        step = decoder.step(words, state)
-        state = step.state
-        log_probs.append(step.log_probs)
-        weights.append(step.attention.weights)
-    torch.testing.assert_close(torch.stack(log_probs, 2)[keep], output.log_probs, rtol=0, atol=1e-12)
-    torch.testing.assert_close(torch.stack(weights, 2), output.weights, rtol=0, atol=1e-12)
-
-
 def test_the_first_state_comes_from_the_mean_of_the_valid_regions_alone() -> None:
     decoder, features = build(), pictures()
     state = decoder.start(features, 2)
@@ -160,35 +109,6 @@ def test_the_first_word_depends_on_no_word_but_the_start() -> None:
     assert torch.equal(first.log_probs[starts[keep]], second.log_probs[starts[keep]])
     assert torch.equal(first.weights[:, :, :2], second.weights[:, :, :2]), "the second look precedes the second word"
     assert not torch.equal(first.weights[:, :, 2], second.weights[:, :, 2])
-
-
-@pytest.mark.parametrize("feature_dim", [None, 4])
-@pytest.mark.parametrize("attention", [additive, hard])
-def test_what_stands_in_padding_regions_changes_nothing(feature_dim: int | None, attention: Any) -> None:
-    decoder, features = build(feature_dim=feature_dim, attention=attention), pictures()
-    tokens, keep = captions()
-    other = features.values.clone()
-    other[0, -2:] = 1e3
-    longer = torch.cat([other, torch.full_like(other[:, :2], -50)], 1)
-    longer_keep = torch.cat([features.keep, torch.zeros(2, 2, dtype=torch.bool)], 1)
-    output = decoder(features, tokens, keep)
-    padded = decoder(VisualFeatures(longer, longer_keep, features.layout), tokens, keep)
-    torch.testing.assert_close(padded.log_probs, output.log_probs)
-    torch.testing.assert_close(padded.weights[..., :REGIONS], output.weights)
-    assert padded.weights[..., REGIONS:].count_nonzero() == output.weights[0, ..., -2:].count_nonzero() == 0
-
-
-def test_the_captions_of_a_picture_together_are_those_of_the_picture_one_by_one() -> None:
-    decoder, features = build(), pictures()
-    tokens, keep = captions()
-    together = decoder(features, tokens, keep)
-    for row, column in product(range(2), range(3)):
-        here = slice(row, row + 1), slice(column, column + 1)
-        alone = decoder(features.select(torch.tensor([row])), tokens[here], keep[here])
-        place = torch.zeros_like(keep)
-        place[here] = keep[here]
-        torch.testing.assert_close(together.log_probs[place[keep]], alone.log_probs)
-        torch.testing.assert_close(together.weights[here], alone.weights)
 
 
 def test_beta_scales_the_context_by_a_number_between_zero_and_one() -> None:
@@ -221,14 +141,6 @@ def test_gradients_are_those_of_finite_differences() -> None:
     assert torch.autograd.gradcheck(run, [each.detach().requires_grad_() for each in given])  # type: ignore[operator, union-attr]
 
 
-def test_words_after_the_end_of_a_caption_have_no_influence() -> None:
-    decoder, features = build(), pictures()
-    tokens, keep = captions()
-    first = decoder(features, tokens, keep)
-    second = decoder(features, torch.where(keep, tokens, 0), keep)
-    assert torch.equal(first.log_probs, second.log_probs)
-
-
 def test_reordering_moves_the_states_and_shares_the_regions() -> None:
     decoder, features = build(), pictures()
     state = decoder.step(torch.tensor([[4, 5, 6], [7, 8, 4]]), decoder.start(features, 3)).state
@@ -255,14 +167,6 @@ def test_hard_attention_hands_back_what_its_objective_needs_and_soft_attention_d
     chosen = (output.weights.log() - output.attention_log_prob.unsqueeze(-1)).abs().amin(-1)
     torch.testing.assert_close(chosen, torch.zeros_like(chosen))
     torch.testing.assert_close(output.entropy, torch.special.entr(output.weights).sum(-1))
-
-
-def test_dropout_is_off_in_evaluation_and_on_in_training() -> None:
-    decoder, features = build("code", dropout=0.5, feature_dim=4), pictures()
-    once = partial(decoder, features, *captions())
-    assert torch.equal(once().log_probs, once().log_probs)
-    decoder.train()
-    assert not torch.equal(once().log_probs, once().log_probs)
 
 
 def test_the_recurrent_matrices_start_orthogonal_and_the_forget_gate_open() -> None:
