@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import torch
 
-from common.errors import EXIT_BAD_INPUT, ConfigError, SaccadeError
+from common.errors import EXIT_BAD_INPUT, ConfigError, SaccadeError, has_lone_surrogate
 
 
 class Parser(argparse.ArgumentParser):
@@ -48,7 +48,7 @@ def at_least_one(text: str) -> int:
 
 def whole_text(text: str) -> str:
     """An option's value as text, all of whose bytes are signs of the terminal's encoding."""
-    if any("\ud800" <= sign <= "\udfff" for sign in text):
+    if has_lone_surrogate(text):
         raise argparse.ArgumentTypeError(f"has bytes that are no {sys.getfilesystemencoding()} text: {text!r}")
     return text
 
@@ -59,7 +59,7 @@ def usable_device(text: str) -> torch.device:
         device = torch.device(text)
         torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:  # what PyTorch was built without asserts
-        reason = str(error).strip().partition("\n")[0]
+        reason = str(error).strip().partition("\n")[0]  # CUDA's explanations run over many lines
         raise argparse.ArgumentTypeError(f"cannot compute on {text!r}: {reason}") from error
     return device
 

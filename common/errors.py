@@ -39,6 +39,16 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(names)}"
 
 
+def one_line(error: BaseException) -> str:
+    """What another library's exception says, without its line breaks; the exception's name where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def has_lone_surrogate(text: str) -> bool:
+    """Whether the text holds half of a sign: bytes of another encoding, or a cut JSON escape."""
+    return not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text)
+
+
 def run_script(main: Callable[[], None]) -> None:
     """Run a script's `main`; a `SaccadeError` becomes one line on stderr and exit code 2, Ctrl-C exit code 130.
 

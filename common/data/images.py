@@ -19,7 +19,7 @@ from jaxtyping import Float, UInt8
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from common.errors import ImageError
+from common.errors import ImageError, one_line
 
 SUFFIXES = {".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
 PADDING_GREY = 128  # about zero once the encoder has normalised it
@@ -109,8 +109,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     except PermissionError as error:
         raise ImageError(f"image {path} may not be read: {error.strerror}") from error
     except _DAMAGE as error:
-        reason = " ".join(str(error).split())
-        raise ImageError(f"image {path} cannot be decoded (is it damaged?): {reason}") from error
+        raise ImageError(f"image {path} cannot be decoded (is it damaged?): {one_line(error)}") from error
 
 
 @lru_cache(maxsize=1)

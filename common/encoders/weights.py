@@ -16,7 +16,7 @@ import timm
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from torch import nn
 
-from common.errors import CheckpointError, ConfigError, nearest
+from common.errors import CheckpointError, ConfigError, nearest, one_line
 
 HUB_TIMEOUT = 5.0  # seconds; without this check the hub's client retries for most of a minute before it gives up
 
@@ -69,8 +69,7 @@ def _create_from_file(name: str, arguments: dict[str, Any], weights: Path) -> nn
     except ConfigError:
         raise
     except Exception as error:  # readers of weight files raise anything from EOFError to SafetensorError
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise CheckpointError(f"weights {weights} do not fit {name}: {reason}") from error
+        raise CheckpointError(f"weights {weights} do not fit {name}: {one_line(error)[:200]}") from error
     if lacking := sorted(missing & dict(backbone.named_parameters()).keys()):
         raise CheckpointError(
             f"weights {weights} do not fit {name}: the file lacks {len(lacking)} of its parameters, {lacking[0]} first"
@@ -116,7 +115,7 @@ def _create_from_hub(name: str, arguments: dict[str, Any]) -> nn.Module:
             " encoder_weights, or null to start from random weights"
         ) from error
     except RuntimeError as error:
-        raise CheckpointError(f"no pretrained weights for {name}: {str(error).splitlines()[0]}") from error
+        raise CheckpointError(f"no pretrained weights for {name}: {one_line(error)}") from error
     finally:
         huggingface_hub.constants.HF_HUB_OFFLINE = offline
 

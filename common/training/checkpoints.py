@@ -16,7 +16,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from torch import nn
 
 from common.encoders import VisualEncoder, weights_follow
-from common.errors import CheckpointError, SaccadeError
+from common.errors import CheckpointError, SaccadeError, one_line
 from common.files import replacing
 from common.training.parts import Part, build
 from common.training.task import FORMAT, TaskModule
@@ -128,8 +128,7 @@ def load_module(path: str | Path, expected: type[M]) -> M:
     except CheckpointError:
         raise
     except _NONSENSE as error:
-        reason = " ".join(str(error).split())
-        raise CheckpointError(f"{path} does not fit{_other_version(content)}: {reason}") from error
+        raise CheckpointError(f"{path} does not fit{_other_version(content)}: {one_line(error)}") from error
     return module.eval()
 
 

@@ -18,7 +18,7 @@ from lightning.pytorch import Callback, LightningDataModule, LightningModule, Tr
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from common.errors import EXIT_INTERRUPTED, ConfigError, SaccadeError
+from common.errors import EXIT_INTERRUPTED, ConfigError, SaccadeError, one_line
 from common.training.callbacks import EpochSeeds, ExampleTable, Progress, RecordConfig, best_and_last
 from common.training.checkpoints import WholeFileIO, check_fit, check_task, read_checkpoint
 from common.training.composition import Config, check_names, compose
@@ -123,6 +123,11 @@ class TrainingCLI(LightningCLI):
         if last.exists() and self.config.fit.ckpt_path is None:
             raise ConfigError(f"{self.folder} holds a run: go on with --ckpt_path {last}, or give another --folder")
 
+    @property
+    def run_name(self) -> str:
+        """What the run is called in Weights & Biases."""
+        return self.folder.name
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer with what every run has: seeds, checkpoints, progress, Weights & Biases.
 
@@ -138,7 +143,7 @@ class TrainingCLI(LightningCLI):
             callbacks += best_and_last(self.folder, metric)
         logger = given.logger
         if logger in (None, True) and not given.fast_dev_run:
-            logger = experiment_logger(self.folder, self.folder.name)
+            logger = experiment_logger(self.folder, self.run_name)
         try:
             return super().instantiate_trainer(
                 logger=logger,
@@ -148,7 +153,7 @@ class TrainingCLI(LightningCLI):
                 **kwargs,
             )
         except ValueError as error:
-            raise ConfigError(f"trainer: {' '.join(str(error).split())}") from error
+            raise ConfigError(f"trainer: {one_line(error)}") from error
 
     def before_fit(self) -> None:
         """See that the checkpoint to resume from fits the model.
@@ -206,13 +211,13 @@ def _fault(error: Exception) -> Exception:
     if first is not None:
         return first
     if isinstance(error, MisconfigurationException):
-        return ConfigError(" ".join(str(error).split()))
+        return ConfigError(one_line(error))
     if isinstance(error, argparse.ArgumentError) or str(error).startswith("Does not validate"):
-        return ConfigError(_one_line(str(error)))
+        return ConfigError(_innermost(str(error)))
     return error
 
 
-def _one_line(message: str) -> str:
+def _innermost(message: str) -> str:
     """What jsonargparse says in ten lines: where, and the innermost reason."""
     noise = ("Does not validate", "Subtypes:", "Errors:", "Expected a <class 'NoneType'>", "Given value type:")
     lines = [line.strip(" -") for line in message.splitlines()]

@@ -11,7 +11,7 @@ from typing import Any, TypeGuard, get_args, get_type_hints, is_typeddict
 
 import yaml
 
-from common.errors import ConfigError, nearest
+from common.errors import ConfigError, nearest, one_line
 from common.training.parts import PACKAGES, find_class, read_part
 
 Config = dict[str, Any]
@@ -121,7 +121,7 @@ def _read(text: str, where: str) -> Any:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ConfigError(f"{where} is not YAML{line}: {error.problem}") from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"{where} is not YAML: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"{where} is not YAML: {one_line(error)}") from error
 
 
 def _nested(name: str, value: Any) -> Config:

@@ -10,7 +10,7 @@ from importlib import import_module
 from types import ModuleType, NoneType, UnionType
 from typing import Any, Literal, TypedDict, TypeVar, Union, get_args, get_origin, get_type_hints, is_typeddict
 
-from common.errors import ConfigError, nearest
+from common.errors import ConfigError, nearest, one_line
 
 PACKAGES = ("common", "captioning", "vqa")  # what a recipe may import; other modules must be there already
 T = TypeVar("T")
@@ -71,7 +71,7 @@ def _construct(kind: type[T], path: str, settings: Mapping[str, Any], given: Map
     try:
         return kind(**values)
     except (ValueError, RuntimeError) as error:  # our constructors refuse values so, PyTorch's impossible sizes
-        raise ConfigError(f"{path}: {str(error).splitlines()[0]}") from error
+        raise ConfigError(f"{path}: {one_line(error)}") from error
 
 
 def _check_names(
@@ -157,9 +157,14 @@ def _conform(value: Any, kind: Any, given: Mapping[str, Any]) -> Any:
         return value
     if isinstance(value, Mapping) and not issubclass(kind, Mapping):
         return _conform_mapping(value, kind, given)
+    return _require(_is_a(value, kind), value)
+
+
+def _is_a(value: Any, kind: type) -> bool:
+    """As a reader of YAML sees it: a whole number will do for a float, but true and false are no numbers."""
     if isinstance(value, bool):
-        return _require(kind in (bool, object), value)
-    return _require(isinstance(value, (int, float) if kind is float else kind), value)
+        return kind in (bool, object)
+    return isinstance(value, (int, float) if kind is float else kind)
 
 
 def _conform_items(value: Sequence[Any], kind: type, arguments: tuple[Any, ...], given: Mapping[str, Any]) -> Any:

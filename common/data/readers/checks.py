@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from common.data.records import NamedBox
-from common.errors import DataError
+from common.errors import DataError, has_lone_surrogate
 
 _SIGNS = (  # (list, key of its first entry, what a JSON with such a list is)
     ("questions", "question", "VQA questions"),
@@ -104,7 +104,7 @@ def require_text(value: object, what: str) -> str:
     text = " ".join(value.split())
     if not text:
         raise DataError(f"{what} is empty: give it words or take it out")
-    if not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text):
+    if has_lone_surrogate(text):
         raise DataError(f"{what} is {text!r}, which holds half of a sign (a lone surrogate): write the whole sign")
     return text
 
