@@ -33,10 +33,20 @@ class Parser(argparse.ArgumentParser):
         """What is done to people's own pictures."""
         self.add_argument("pictures", nargs="+", help="files, folders or globs")
         self.add_argument("--overlay", type=Path, metavar="FOLDER", help="write each picture with its attention there")
+        self.add_argument("--parts", action="store_true", help="draw each head, hop or glimpse too, beside the overlay")
         self.add_argument("--format", choices=["png", "pdf", "svg"], default="png", help="of the overlays")
         self.add_argument("--json", action="store_true", help="one JSON object a line, for machines")
         self.add_argument("--batch-size", type=at_least_one, default=16, metavar="N", help="default 16")
         self.add_device()
+
+
+def has_parts(options: argparse.Namespace, part_axis: str | None) -> bool:
+    """Whether pictures of the attention's parts are wanted and can be had; says so where they cannot."""
+    if options.parts and part_axis is None:
+        print(
+            "note: --parts has no effect: this attention has one look, without heads, hops or the like", file=sys.stderr
+        )
+    return options.parts and part_axis is not None
 
 
 def at_least_one(text: str) -> int:

@@ -10,13 +10,13 @@ import json
 import sys
 from pathlib import Path
 
-from common.commands import Complaints, Parser, whole_text
+from common.commands import Complaints, Parser, has_parts, whole_text
 from common.data.pictures import Picture, batches, collate, read_pictures
 from common.data.records import Prediction
 from common.errors import run_script
 from common.explain.canvas import save_figure
 from common.explain.files import OverlayNames
-from common.explain.overlays import draw_answer
+from common.explain.overlays import draw_answer, draw_parts
 from common.files import writable_folder
 from common.training.checkpoints import load_module
 from vqa.module import VQAModule
@@ -48,10 +48,15 @@ def as_json(picture: Picture, question: str, prediction: Prediction, overlay: Pa
     )
 
 
-def show(picture: Picture, question: str, prediction: Prediction, overlay: Path | None, machine: bool) -> None:
+def show(
+    picture: Picture, question: str, prediction: Prediction, overlay: Path | None, parts: bool, machine: bool
+) -> None:
     """Draw an answer where wanted, and print it."""
     if overlay:
         save_figure(draw_answer(picture.image, question, prediction), overlay)
+    if overlay and parts:
+        figure = draw_parts(picture.image, prediction.maps["image, parts"])
+        save_figure(figure, overlay.with_stem(f"{overlay.stem}-parts"))
     text = f"{picture.path}: {question} {prediction.text} ({prediction.score:.0%})"
     print(as_json(picture, question, prediction, overlay) if machine else text, flush=True)
 
@@ -62,6 +67,7 @@ def main() -> None:
     complaints = Complaints()
     overlays = OverlayNames(writable_folder(options.overlay), "answer", options.format) if options.overlay else None
     module = load_module(options.checkpoint, VQAModule).to(options.device)
+    parts = has_parts(options, module.model.part_axis)
     for question in options.question:
         if unknown := module.unknown_words(question):
             print(f"note: the model has not learned {', '.join(unknown)} in {question!r}", file=sys.stderr)
@@ -71,7 +77,7 @@ def main() -> None:
         for picture, predictions in zip(pictures, found, strict=True):
             for question, prediction in zip(options.question, predictions, strict=True):
                 overlay = overlays.next(picture.path) if overlays else None
-                show(picture, question, prediction, overlay, options.json)
+                show(picture, question, prediction, overlay, parts, options.json)
     complaints.exit_if_any()
 
 

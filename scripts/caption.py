@@ -12,13 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from captioning.module import CaptioningModule
-from common.commands import Complaints, Parser, at_least_one
+from common.commands import Complaints, Parser, at_least_one, has_parts
 from common.data.pictures import Picture, batches, collate, read_pictures
 from common.data.records import Prediction
 from common.errors import run_script
 from common.explain.canvas import save_figure
 from common.explain.files import OverlayNames
-from common.explain.overlays import draw_caption
+from common.explain.overlays import draw_caption, draw_parts
 from common.files import writable_folder
 from common.training.checkpoints import load_module
 
@@ -48,10 +48,13 @@ def as_json(picture: Picture, prediction: Prediction, overlay: Path | None) -> s
     )
 
 
-def show(picture: Picture, prediction: Prediction, overlay: Path | None, machine: bool) -> None:
+def show(picture: Picture, prediction: Prediction, overlay: Path | None, parts: bool, machine: bool) -> None:
     """Draw a caption where wanted, and print it."""
     if overlay:
         save_figure(draw_caption(picture.image, prediction), overlay)
+    if overlay and parts:
+        figure = draw_parts(picture.image, prediction.maps["caption, parts"])
+        save_figure(figure, overlay.with_stem(f"{overlay.stem}-parts"))
     print(as_json(picture, prediction, overlay) if machine else f"{picture.path}: {prediction.text}", flush=True)
 
 
@@ -61,13 +64,14 @@ def main() -> None:
     complaints = Complaints()
     overlays = OverlayNames(writable_folder(options.overlay), "caption", options.format) if options.overlay else None
     module = load_module(options.checkpoint, CaptioningModule).to(options.device)
+    parts = has_parts(options, module.decoder.part_axis)
     chosen = {"beam": options.beam, "longest": options.longest}
     search = replace(module.search, **{name: value for name, value in chosen.items() if value is not None})
     for pictures in batches(read_pictures(options.pictures, complaints), options.batch_size):
         visual = collate(pictures, module.encoder).to(options.device)
         for picture, prediction in zip(pictures, module.caption(visual, search), strict=True):
             overlay = overlays.next(picture.path) if overlays else None
-            show(picture, prediction, overlay, options.json)
+            show(picture, prediction, overlay, parts, options.json)
     complaints.exit_if_any()
 
 

@@ -32,6 +32,7 @@ SIZE, LINE = 8.5, 15.0  # of type, and from line to line
 DPI_RANGE = (150.0, 400.0)
 OUTLINED = 0.2  # boxes with less than this share of the greatest weight are not outlined
 SHOWN_ANSWERS = 5
+PART_AREA, PART_SIDE, PART_COLUMNS, SHOWN_PARTS = 62.0**2, 48.0, 10, 8
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,43 @@ def draw_answer(
                 _draw_lit(page, image, box, level.region_weights, _regions(prediction, "image"))
         bottom += header + height + GAP
     return page.finish(max(bottom - GAP, side_bottom) + MARGIN)
+
+
+def draw_parts(image: Image.Image, attention: AttentionMap, dpi: float | None = None) -> Figure:
+    """A row for each part of the attention (head, hop, glimpse, ...), lit where it looked for each word or level.
+
+    Of many parts, those are shown whose looks are furthest from the mean of all. dpi: as in `draw_caption`.
+
+    Raises:
+        ValueError: the map is not one of (part, query, region).
+    """
+    if attention.weights.ndim != 3 or isinstance(attention.key_layout, Words):
+        raise ValueError(f"expected a map of (part, query, region), not of {attention.axes}")
+    shown = _most_telling(attention.weights)
+    columns = min(attention.weights.shape[1], PART_COLUMNS)
+    width, height = _panel_size(image, PART_AREA, columns, PAGE_WIDTH - 2 * MARGIN - PART_SIDE)
+    page = Page(2 * MARGIN + PART_SIDE + columns * (width + GAP) - GAP, dpi or _native_dpi(image, width))
+    top = MARGIN
+    for start in range(0, len(attention.query_labels), columns):
+        for place, label in enumerate(attention.query_labels[start : start + columns]):
+            left = MARGIN + PART_SIDE + place * (width + GAP)
+            page.text(left, top + LINE - 5, label, fitting_size(label, SIZE, width))
+        top += LINE
+        for part in shown:
+            name = f"{attention.axes[0]} {part + 1}"
+            page.text(MARGIN, top + height / 2, name, fitting_size(name, SIZE, PART_SIDE - GAP), QUIET)
+            for place, weights in enumerate(attention.weights[part, start : start + columns]):
+                box = Box(MARGIN + PART_SIDE + place * (width + GAP), top, width, height)
+                _draw_lit(page, image, box, weights, attention.key_layout)
+            top += height + GAP / 2
+        top += GAP / 2
+    return page.finish(top - GAP + MARGIN)
+
+
+def _most_telling(weights: Float[Tensor, "P Q R"]) -> list[int]:
+    """The parts to show, in order: all, or those of the greatest total variation from the mean of all."""
+    distance = (weights - weights.mean(0)).abs().sum((1, 2))
+    return sorted(distance.topk(min(len(weights), SHOWN_PARTS)).indices.tolist())
 
 
 def _levels(prediction: Prediction) -> list[Level]:

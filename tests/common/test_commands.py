@@ -5,7 +5,7 @@ import argparse
 import pytest
 import torch
 
-from common.commands import Complaints, Parser, at_least_one, usable_device, whole_text
+from common.commands import Complaints, Parser, at_least_one, has_parts, usable_device, whole_text
 from common.errors import ConfigError, DataError
 
 
@@ -46,3 +46,13 @@ def test_complaints_end_the_program_only_if_there_were_any(capsys: pytest.Captur
         complaints.exit_if_any()
     assert ended.value.code == 2
     assert capsys.readouterr().err == "error: a.json is empty\n"
+
+
+def test_parts_are_drawn_where_wanted_and_there_and_their_lack_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    wanted, unwanted = argparse.Namespace(parts=True), argparse.Namespace(parts=False)
+    assert has_parts(wanted, "head")
+    assert not has_parts(unwanted, "head")
+    assert not has_parts(unwanted, None)
+    assert capsys.readouterr().err == ""
+    assert not has_parts(wanted, None)
+    assert "--parts has no effect" in capsys.readouterr().err

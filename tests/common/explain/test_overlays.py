@@ -16,7 +16,7 @@ from common.attention.maps import AttentionMap, Boxes, Grid, Words
 from common.data.records import Prediction
 from common.errors import ConfigError, DataError
 from common.explain.canvas import figure_to_image, light_up, save_figure
-from common.explain.overlays import draw_answer, draw_caption, map_rows
+from common.explain.overlays import draw_answer, draw_caption, draw_parts, map_rows
 from common.explain.typesetting import fitting_size, text_width, wrap, wrap_text
 
 PICTURE = Image.new("RGB", (120, 80), (120, 150, 180))
@@ -251,3 +251,40 @@ def test_lines_break_where_the_width_ends() -> None:
     assert all(text_width(line, 10) <= 61 for line in lines)
     assert text_width("skateboarding", fitting_size("skateboarding", 10, 30)) == pytest.approx(30, rel=0.05)
     assert fitting_size("a", 10, 30) == 10
+
+
+def parts(weights: torch.Tensor, words: tuple[str, ...]) -> AttentionMap:
+    return AttentionMap(weights, ("head", "word", "region"), grid(), "multi-head", words)
+
+
+def test_each_part_is_a_row_of_the_picture_lit_where_it_looked() -> None:
+    weights = torch.zeros(2, 1, 49)
+    weights[0, 0, 0] = weights[1, 0, 48] = 1  # the upper left corner, and the lower right one
+    figure = draw_parts(PICTURE, parts(weights, ("dog",)))
+    assert texts(figure) == ["dog", "head 1", "head 2"]
+    first, second = (picture.mean(-1) for picture in pictures(figure))
+    assert first[2, 2] > 2 * first[-3, -3]
+    assert second[-3, -3] > 2 * second[2, 2]
+
+
+def test_a_long_caption_goes_on_below_with_its_parts() -> None:
+    words = tuple(f"w{number}" for number in range(13))
+    figure = draw_parts(PICTURE, parts(torch.rand(3, 13, 49), words))
+    assert len(pictures(figure)) == 39
+    assert [text for text in texts(figure) if text.startswith("w")] == list(words)
+    assert texts(figure).count("head 2") == 2
+
+
+def test_of_many_parts_those_that_differ_most_are_shown_in_order() -> None:
+    weights = torch.full((40, 2, 49), 1 / 49)
+    for part in (3, 17, 30):
+        weights[part] = torch.eye(49)[part]
+    shown = [text for text in texts(draw_parts(PICTURE, parts(weights, ("a", "dog")))) if text.startswith("head")]
+    assert len(shown) == 8
+    assert {"head 4", "head 18", "head 31"} <= set(shown)
+    assert shown == sorted(shown, key=lambda name: int(name.split()[1]))
+
+
+def test_a_map_without_parts_is_no_picture_of_parts() -> None:
+    with pytest.raises(ValueError, match="part, query, region"):
+        draw_parts(PICTURE, AttentionMap(torch.rand(2, 49), ("word", "region"), grid(), "soft"))
