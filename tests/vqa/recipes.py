@@ -30,6 +30,9 @@ JOINED: Part = {"class_path": "vqa.models.HierarchicalCoAttention", "init_args":
 BLIND: Part = {"class_path": "vqa.models.QuestionOnly", "init_args": {"dropout": 0.0}}
 PARALLEL: Part = {"class_path": "common.attention.ParallelCoAttention"}
 ALTERNATING: Part = {"class_path": "common.attention.AlternatingCoAttention"}
+BILINEAR: Part = {"class_path": "common.attention.BilinearCoAttention", "init_args": {"glimpses": 2}}
+GUIDED: Part = {"class_path": "common.attention.GuidedCoAttention", "init_args": {"layers": 1, "heads": 2}}
+ONE_LEVEL: Part = {**JOINED, "init_args": {"dropout": 0.0, "levels": ["question"]}}
 SOFT_LABELS: Part = {"class_path": "vqa.objectives.SoftCrossEntropy"}
 
 

@@ -17,7 +17,7 @@ from common.errors import DataError
 from common.training.checkpoints import load_module
 from common.training.task import SHOWN
 from tests.vqa import recipes
-from tests.vqa.recipes import ALTERNATING, BLIND, BOXES, TRANSFORMER
+from tests.vqa.recipes import ALTERNATING, BILINEAR, BLIND, BOXES, GUIDED, ONE_LEVEL, TRANSFORMER
 from vqa.data import VQABatch
 from vqa.models import VQAOutput
 from vqa.module import VQAModule, mean_score
@@ -25,6 +25,8 @@ from vqa.module import VQAModule, mean_score
 RECIPES: dict[str, dict[str, Any]] = {
     "parallel": {},
     "alternating": {"co_attention": ALTERNATING},
+    "bilinear": {"co_attention": BILINEAR},
+    "guided, one level": {"co_attention": GUIDED, "model": ONE_LEVEL},
     "transformer": {"text": TRANSFORMER},
     "boxes": {"encoder": BOXES},
     "question only": {"model": BLIND},
@@ -64,7 +66,7 @@ def test_a_model_learns_a_batch_and_answers_with_maps_that_sum_to_one(scenes: st
                 continue
             image, question = prediction.maps["image"], prediction.maps["question"]
             for each in (image, question):
-                torch.testing.assert_close(each.weights.sum(-1), torch.ones(3))
+                torch.testing.assert_close(each.weights.sum(-1), torch.ones(len(made.model.level_names)))
                 assert each.query_labels == made.model.level_names
                 assert each.kind == made.model.kind
             assert question.key_layout == Words(tuple(record.question.lower().rstrip("?").split()))
@@ -89,6 +91,25 @@ def test_answers_are_the_same_each_time_and_for_each_question_alone(scenes: str,
         for records in pictures
     ]
     assert_same(alone, together)
+
+
+def test_the_maps_have_the_looks_of_each_part_where_the_attention_has_parts(scenes: str) -> None:
+    made, source = recipes.attached(scenes, co_attention=BILINEAR)
+    batch = next(iter(source.val_dataloader()))
+    for prediction in chain(*made.eval().answer(batch.visual, questions(batch))):
+        image, parts = prediction.maps["image"], prediction.maps["image, parts"]
+        assert parts.axes == ("glimpse", "level", "region")
+        assert parts.weights.shape == (2, *image.weights.shape)
+        assert (parts.kind, parts.query_labels, parts.key_layout) == (
+            image.kind,
+            image.query_labels,
+            image.key_layout,
+        )
+        torch.testing.assert_close(parts.weights.mean(0), image.weights)
+        assert not torch.allclose(parts.weights[0], parts.weights[1])
+    one, _ = recipes.attached(scenes)
+    alone = next(chain(*one.eval().answer(batch.visual, questions(batch))))
+    assert alone.maps.keys() == {"image", "question"}
 
 
 def trainer(folder: Path, **settings: Any) -> Trainer:

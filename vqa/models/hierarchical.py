@@ -50,6 +50,8 @@ class HierarchicalCoAttention(VQAModel):
             if name not in text.level_names:
                 raise ConfigError(f"levels: the text has no level {name!r}{nearest(name, text.level_names)}")
         self.level_names = tuple(name for name in text.level_names if levels is None or name in levels)
+        if not self.level_names:
+            raise ConfigError(f"levels: name at least one of {', '.join(text.level_names)}")
         widths: Sequence[int] = answer_dims or [text.dim] * len(self.level_names)
         if len(widths) != len(self.level_names):
             raise ValueError(f"{len(widths)} answer_dims for the levels {', '.join(self.level_names)}")

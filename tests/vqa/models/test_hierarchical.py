@@ -9,8 +9,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from common.attention import AlternatingCoAttention, Grid, ParallelCoAttention, VisualFeatures
+from common.attention import (
+    AdditiveScore,
+    AlternatingCoAttention,
+    Attention,
+    BilinearCoAttention,
+    Grid,
+    GuidedCoAttention,
+    ParallelCoAttention,
+    QuestionGuided,
+    VisualFeatures,
+)
 from common.encoders import HierarchicalTextEncoder, TextEncoder, TransformerTextEncoder
+from common.errors import ConfigError
 from tests.common.attention import reference
 from vqa.models import HierarchicalCoAttention, QuestionOnly, VQAModel
 
@@ -22,6 +33,9 @@ TEXTS: dict[str, Callable[[], TextEncoder]] = {
 CO_ATTENTIONS: dict[str, Callable[..., Any]] = {
     "parallel": lambda dim, **_: ParallelCoAttention(dim),
     "alternating": lambda dim, **_: AlternatingCoAttention(dim),
+    "question guided": lambda dim, **widths: QuestionGuided(dim, Attention(AdditiveScore(**widths))),
+    "bilinear": lambda dim, **_: BilinearCoAttention(dim, glimpses=2),
+    "guided": lambda dim, **_: GuidedCoAttention(dim, layers=1, heads=2),
 }
 MODELS = [*product(TEXTS, CO_ATTENTIONS)]
 
@@ -111,7 +125,7 @@ def test_weights_of_every_level_sum_to_one(text: str, co_attention: str) -> None
         torch.testing.assert_close(weights.sum(-1), torch.ones(weights.shape[:3], dtype=torch.float64))
 
 
-@pytest.mark.parametrize("co_attention", CO_ATTENTIONS)
+@pytest.mark.parametrize("co_attention", ["parallel", "alternating"])
 def test_levels_are_joined_by_the_papers_equations(co_attention: str) -> None:
     model, features = build("hierarchical", co_attention, answer_dims=[2, 3, 5]), pictures()
     tokens, keep = questions()
@@ -174,8 +188,42 @@ def test_the_model_without_the_picture_gives_one_answer_whatever_it_shows(text: 
 def test_levels_and_kind_have_the_names_of_their_parts() -> None:
     names = {text: build(text, "parallel").level_names for text in TEXTS}
     assert names == {"hierarchical": ("word", "phrase", "question"), "transformer": ("word", "layer 1", "question")}
-    kinds = {build("hierarchical", co_attention).kind for co_attention in CO_ATTENTIONS}
+    kinds = {build("hierarchical", co_attention).kind for co_attention in ("parallel", "alternating")}
     assert kinds == {"parallel co-attention", "alternating co-attention"}
+
+
+def test_parts_of_the_attention_are_handed_out_at_each_level() -> None:
+    model = build("hierarchical", "bilinear")
+    output = model(pictures(), *questions())
+    assert model.part_axis == "glimpse"
+    assert output.region_parts is not None
+    assert output.region_parts.shape == (2, 3, 3, 2, REGIONS)
+    torch.testing.assert_close(output.region_parts.mean(3), output.region_weights)
+    assert build("hierarchical", "parallel")(pictures(), *questions()).region_parts is None
+
+
+@pytest.mark.parametrize("levels", [["question"], ["question", "word"]])
+def test_levels_that_are_named_are_attended_to_in_the_order_of_the_text(levels: list[str]) -> None:
+    model = build("hierarchical", "parallel", levels=levels)
+    assert isinstance(model, HierarchicalCoAttention)
+    assert model.level_names == tuple(sorted(levels, reverse=True))
+    assert len(model.levels) == len(model.recursion.layers) == len(levels)
+    features, (tokens, keep) = pictures(), questions()
+    output = model(features, tokens, keep)
+    assert output.region_weights is not None
+    assert output.region_weights.shape == (2, 3, len(levels), REGIONS)
+    words = dict(zip(model.text.level_names, model.text(tokens.flatten(0, 1), keep.flatten(0, 1)).levels, strict=True))
+    regions = model.embed_regions(features.values)
+    for index, name in enumerate(model.level_names):
+        alone = model.levels[index](words[name].unflatten(0, (2, 3)), keep, regions, features.keep)
+        torch.testing.assert_close(output.region_weights[:, :, index], alone.region_weights)
+
+
+def test_levels_that_the_text_does_not_have_are_refused_with_the_nearest_name() -> None:
+    with pytest.raises(ConfigError, match=r"^levels: the text has no level 'phrases'; did you mean 'phrase'\?$"):
+        build("hierarchical", "parallel", levels=["word", "phrases"])
+    with pytest.raises(ConfigError, match=r"^levels: name at least one of word, phrase, question$"):
+        build("hierarchical", "parallel", levels=[])
 
 
 def test_each_level_has_weights_of_its_own_and_the_widths_that_are_asked_for() -> None:
