@@ -2,15 +2,17 @@
 
 from common.attention.attention import Attention, PreparedKeys
 from common.attention.bilinear import BilinearCoAttention
+from common.attention.directional import DirectionalSelfAttention, SourceToToken
 from common.attention.distributions import Distribution, Entmax15, Sigmoid, Softmax, Sparsemax
-from common.attention.guided import GuidedCoAttention
 from common.attention.gates import SentinelAttention
-from common.attention.levels import RecursiveEncoding
+from common.attention.guided import GuidedCoAttention
+from common.attention.levels import RecursiveEncoding, TwoLevel
 from common.attention.local import LocalMonotonic, LocalPredictive
 from common.attention.maps import AttentionMap, Boxes, Grid, Words
 from common.attention.mechanism import AttentionMechanism, AttentionOutput
 from common.attention.multi_head import AttentionOnAttention, MultiHead
 from common.attention.positions import GumbelStraightThrough, Hard, Position, Soft
+from common.attention.representations import ChannelSpatial, MixedSources, MultiDimensional
 from common.attention.scores import (
     ActivatedGeneralScore,
     AdditiveScore,
@@ -47,11 +49,13 @@ __all__ = [
     "AttentionOutput",
     "BilinearCoAttention",
     "Boxes",
+    "ChannelSpatial",
     "CoAttention",
     "CoAttentionOutput",
     "ConcatScore",
     "CosineScore",
     "DeepScore",
+    "DirectionalSelfAttention",
     "Distribution",
     "DotScore",
     "Entmax15",
@@ -64,6 +68,8 @@ __all__ = [
     "LocalMonotonic",
     "LocalPredictive",
     "LocationScore",
+    "MixedSources",
+    "MultiDimensional",
     "MultiHead",
     "ParallelCoAttention",
     "Position",
@@ -73,14 +79,16 @@ __all__ = [
     "Refiner",
     "ScaledDotScore",
     "Score",
-    "SentinelAttention",
     "SelfAttended",
+    "SentinelAttention",
     "Sigmoid",
     "Soft",
     "Softmax",
+    "SourceToToken",
     "Sparsemax",
     "StructuredPooling",
     "TransformerRefiner",
+    "TwoLevel",
     "VisualFeatures",
     "Words",
 ]

@@ -62,3 +62,8 @@ class AttentionMechanism(nn.Module, ABC, Generic[Prepared]):
 def expected_value(weights: Float[Tensor, "*B Q N"], values: Float[Tensor, "*B N D"]) -> Float[Tensor, "*B Q D"]:
     """sum_i weights_i values_i."""
     return weights.to(values.dtype) @ values
+
+
+def even_weights(members: Bool[Tensor, "*B N"], like: Tensor) -> Float[Tensor, "*B N"]:
+    """Equal weights on the members, in the type of `like`; zero where there are none."""
+    return members.to(like.dtype) / members.sum(-1, keepdim=True).clamp(min=1)

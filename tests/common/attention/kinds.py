@@ -17,15 +17,21 @@ from common.attention import (
     Attention,
     AttentionMechanism,
     AttentionOnAttention,
+    ChannelSpatial,
     GeneralScore,
     GumbelStraightThrough,
     Hard,
     LocalMonotonic,
     LocalPredictive,
+    MixedSources,
+    MultiDimensional,
     MultiHead,
     SelfAttended,
+    Sigmoid,
+    SourceToToken,
     StructuredPooling,
     TransformerRefiner,
+    TwoLevel,
 )
 
 QUERY, KEY = 3, 4  # widths; the values are the keys
@@ -35,8 +41,9 @@ QUERY, KEY = 3, 4  # widths; the values are the keys
 class Kind:
     """How to make a mechanism, and which invariants it is exempt from.
 
-    exempt: of "sum" (weights sum to one), "permutation" (of the regions), "single" (one valid region is the context),
-    "uniform" (identical keys get equal weights), "close" (weights in low precision are close to those in double).
+    exempt: of "sum" (weights sum to one), "parts sum" (those of each part do), "permutation" (of the regions), "single"
+    (one valid region is the context), "uniform" (identical keys get equal weights), "close" (weights in low precision
+    are close to those in double).
     """
 
     make: Callable[[], AttentionMechanism[Any]]
@@ -89,6 +96,30 @@ MECHANISMS: dict[str, Kind] = {
         frozenset({"single", "permutation", "uniform"}),
     ),
     "structured": Kind(lambda: StructuredPooling(KEY, hidden_dim=5, glimpses=3), frozenset({"single"})),
+    "multi-dimensional": Kind(lambda: MultiDimensional(QUERY, KEY, hidden_dim=5)),
+    "source2token": Kind(lambda: SourceToToken(KEY, hidden_dim=5)),
+    # "single": the context is the region with its features weighed
+    "channel-spatial": Kind(lambda: ChannelSpatial(QUERY, KEY, hidden_dim=5), frozenset({"single"})),
+    "spatial-channel": Kind(
+        lambda: ChannelSpatial(QUERY, KEY, hidden_dim=5, order="spatial-channel"), frozenset({"single"})
+    ),
+    # "single": the context is a mixture of the projected sources; "parts sum": theirs are shares of one look
+    "sources mixed per position": Kind(
+        lambda: MixedSources(QUERY, KEY, [1, 3], hidden_dim=5), frozenset({"single", "parts sum"})
+    ),
+    "sources mixed per query": Kind(
+        lambda: MixedSources(QUERY, KEY, [1, 3], "query", source_dim=3, hidden_dim=5),
+        frozenset({"single", "parts sum"}),
+    ),
+    "sources gated per query": Kind(  # gates do not compete: any sum is right, and equal regions get equal ones of it
+        lambda: MixedSources(QUERY, KEY, [1, 3], "query", mixture=Sigmoid(), hidden_dim=5),
+        frozenset({"single", "sum", "parts sum", "uniform"}),
+    ),
+    # "permutation": a region's patch is where it lies; "uniform": patches share alike, however many their cells
+    "two-level, bottom-up": Kind(lambda: TwoLevel(QUERY, KEY, hidden_dim=5), frozenset({"permutation", "uniform"})),
+    "two-level, top-down": Kind(
+        lambda: TwoLevel(QUERY, KEY, order="top-down", hidden_dim=5), frozenset({"permutation", "uniform"})
+    ),
 }
 
 
