@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -10,7 +12,22 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.autograd import gradcheck
 
-from common.attention import AdditiveScore, Attention, AttentionOutput, DotScore, Hard, Sigmoid, Soft
+from common.attention import (
+    AdditiveScore,
+    Attention,
+    AttentionOutput,
+    DotScore,
+    Grid,
+    GumbelStraightThrough,
+    Hard,
+    LocalMonotonic,
+    LocalPredictive,
+    LocationScore,
+    Position,
+    Score,
+    Sigmoid,
+    Soft,
+)
 from tests.common.attention import reference
 from tests.common.attention.cases import (
     DISTRIBUTIONS,
@@ -264,6 +281,38 @@ def test_the_kind_is_told_in_words() -> None:
     assert Attention(DotScore(3, 3), position=Hard()).kind == "hard"
 
 
-def test_hard_attention_refuses_weights_that_are_no_distribution() -> None:
-    with pytest.raises(ValueError, match="Sigmoid"):
-        Attention(DotScore(3, 3), Sigmoid(), Hard())
+# Every combination of the three axes
+
+POSITIONS: dict[str, Callable[[], Position]] = {
+    "soft": Soft,
+    "hard": lambda: Hard(expectation=0.5),
+    "straight through": GumbelStraightThrough,
+    "local monotonic": lambda: LocalMonotonic(window=1),
+    "local predictive": lambda: LocalPredictive(WIDTH, hidden_dim=5, window=1),
+}
+ALL_SCORES: dict[str, Callable[[], Score]] = SCORES | {"location": lambda: LocationScore(WIDTH, positions=6)}
+CHOOSING = ("hard", "straight through")
+
+
+@pytest.mark.parametrize(("score", "distribution", "position"), [*product(ALL_SCORES, DISTRIBUTIONS, POSITIONS)])
+def test_every_combination_attends_or_is_refused_with_a_reason(score: str, distribution: str, position: str) -> None:
+    parts = ALL_SCORES[score](), DISTRIBUTIONS[distribution](), POSITIONS[position]()
+    if position in CHOOSING and distribution == "sigmoid":
+        with pytest.raises(ValueError, match="draws one position, but Sigmoid's gates are no distribution: take Soft"):
+            Attention(*parts)
+        return
+    attention = Attention(*parts)
+    keep = torch.tensor([[1, 1, 0, 1, 1, 0], [1, 1, 1, 1, 1, 1], [0, 0, 0, 0, 0, 0]], dtype=torch.bool)
+    view = torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(3, 4)
+    for training, layout in ((True, Grid(2, 3, view)), (False, None)):
+        query, keys = torch.randn(3, 2, WIDTH, requires_grad=True), torch.randn(3, 6, WIDTH, requires_grad=True)
+        attention.train(training)
+        output = attention(query, attention.prepare(keys, keep, layout=layout), 2)
+        assert output.context.isfinite().all()
+        assert ((output.weights >= 0) & (output.weights <= 1 + 1e-6)).all()
+        assert not output.weights.masked_select(~keep.unsqueeze(1)).any()
+        assert output.weights[:2].any()
+        assert not output.context[2].any()
+        (output.context.sum() + output.weights.square().sum()).backward()
+        for leaf in (query, keys, *attention.parameters()):
+            assert leaf.grad is None or leaf.grad.isfinite().all()

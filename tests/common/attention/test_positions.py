@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from common.attention import AttentionOutput, Hard, Softmax
+from common.attention import AttentionOutput, Distribution, GumbelStraightThrough, Hard, Position, Softmax, Sparsemax
 
 WEIGHTS = torch.tensor([0.5, 0.25, 0.15, 0.07, 0.03], dtype=torch.float64)
 LOGITS = WEIGHTS.log()
@@ -15,13 +15,17 @@ CHI_SQUARE_4, CHI_SQUARE_3 = 23.51, 21.11
 
 
 def _attend(
-    position: Hard, logits: Tensor, keep: Tensor | None = None, values: Tensor | None = None
+    position: Position,
+    logits: Tensor,
+    keep: Tensor | None = None,
+    values: Tensor | None = None,
+    distribution: Distribution | None = None,
 ) -> AttentionOutput:
-    """Hard attention over values that are one-hot, so that the context tells what was chosen."""
+    """Attention over values that are one-hot, so that the context tells what was chosen."""
     batch, _, keys = logits.shape
     values = torch.eye(keys, dtype=logits.dtype).expand(batch, keys, keys) if values is None else values
     keep = torch.ones(batch, keys, dtype=torch.bool) if keep is None else keep
-    return position(logits, logits, values, keep, Softmax(), position.begin(keep))
+    return position(logits, logits, values, keep, distribution or Softmax(), position.begin(keep))
 
 
 def _sampler() -> Hard:
@@ -31,27 +35,49 @@ def _sampler() -> Hard:
 # The choice
 
 
-def test_regions_are_chosen_as_often_as_the_weights_say() -> None:
+every_sampler = pytest.mark.parametrize(
+    "sampler",
+    [Hard(expectation=0.0), GumbelStraightThrough(), GumbelStraightThrough(0.1), GumbelStraightThrough(5.0)],
+    ids=["hard", "straight through", "cold", "warm"],
+)
+
+
+@every_sampler
+def test_regions_are_chosen_as_often_as_the_weights_say(sampler: Position) -> None:
     torch.manual_seed(0)
     draws = 20_000
-    counts = _attend(_sampler(), LOGITS.expand(draws // 4, 4, 5)).context.sum((0, 1))
+    counts = _attend(sampler.train(), LOGITS.expand(draws // 4, 4, 5)).context.sum((0, 1))
     assert ((counts - draws * WEIGHTS).square() / (draws * WEIGHTS)).sum() < CHI_SQUARE_4
 
 
-def test_masked_regions_are_never_chosen_and_the_others_share_their_weight() -> None:
+@every_sampler
+def test_masked_regions_are_never_chosen_and_the_others_share_their_weight(sampler: Position) -> None:
     torch.manual_seed(0)
     draws = 20_000
     keep = torch.tensor([False, True, True, True, True]).expand(draws, 5)
-    counts = _attend(_sampler(), LOGITS.expand(draws, 1, 5), keep).context.sum((0, 1))
+    counts = _attend(sampler.train(), LOGITS.expand(draws, 1, 5), keep).context.sum((0, 1))
     assert counts[0] == 0
     assert counts.sum() == draws  # a choice of the masked region would leave a zero context
     expected = draws * WEIGHTS[1:] / WEIGHTS[1:].sum()
     assert ((counts[1:] - expected).square() / expected).sum() < CHI_SQUARE_3
 
 
-def test_each_example_and_each_query_draws_for_itself() -> None:
+@every_sampler
+def test_a_region_of_weight_zero_is_never_chosen(sampler: Position) -> None:
     torch.manual_seed(0)
-    context = _attend(_sampler(), torch.zeros(200, 3, 5, dtype=torch.float64)).context
+    logits = torch.tensor([1.0, 0.8, 0.5, -1.0]).expand(5000, 1, 4).clone().requires_grad_()
+    output = _attend(sampler.train(), logits, distribution=Sparsemax())
+    assert torch.equal(output.weights[0, 0] > 0, torch.tensor([True, True, True, False]))
+    counts = output.context.sum((0, 1))
+    assert torch.equal(counts > 0, torch.tensor([True, True, True, False]))
+    (output.context @ torch.arange(4.0)).sum().backward()
+    assert logits.grad is None or (logits.grad.isfinite().all() and not logits.grad[..., 3].any())
+
+
+@every_sampler
+def test_each_example_and_each_query_draws_for_itself(sampler: Position) -> None:
+    torch.manual_seed(0)
+    context = _attend(sampler.train(), torch.zeros(200, 3, 5, dtype=torch.float64)).context
     choice = context.argmax(-1)  # [200 3]
     assert len(choice[:, 0].unique()) == 5
     for first, second in ((0, 1), (1, 2)):
@@ -202,6 +228,21 @@ def test_the_mean_of_the_estimator_is_the_exact_gradient_whatever_the_baseline(b
     torch.testing.assert_close(probabilities @ estimates, exact, rtol=0, atol=1e-12)
     by_hand = (LOSSES - baseline).unsqueeze(1) * (torch.eye(5) - WEIGHTS)  # (l_s - b)(1[s = j] - alpha_j)
     torch.testing.assert_close(estimates, by_hand, rtol=0, atol=1e-12)
+
+
+def test_over_sparse_weights_too_the_mean_of_the_estimator_is_the_exact_gradient() -> None:
+    torch.manual_seed(0)
+    logits = torch.tensor([1.0, 0.8, 0.5, -1.0], dtype=torch.float64, requires_grad=True)
+    weights, losses = Sparsemax()(logits), LOSSES[:4]
+    (exact,) = torch.autograd.grad(weights @ losses, logits, retain_graph=True)
+    output = _attend(_sampler(), logits.expand(1000, 1, 4), distribution=Sparsemax())
+    assert output.log_prob is not None
+    mean = torch.zeros(4, dtype=torch.float64)
+    for region in range(3):  # the last has weight zero
+        example = int((output.context[:, 0, region] == 1).nonzero()[0])
+        (score,) = torch.autograd.grad(output.log_prob[example, 0], logits, retain_graph=True)
+        mean += weights[region].detach() * (losses[region] - 2.0) * score
+    torch.testing.assert_close(mean, exact, rtol=0, atol=1e-12)
 
 
 def test_a_baseline_near_the_mean_loss_lowers_the_variance() -> None:
