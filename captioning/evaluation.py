@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from captioning.data import CaptionBatch
 from captioning.metrics import score_captions
 from captioning.module import CaptioningModule
 from captioning.search import Search
@@ -17,7 +17,7 @@ from common.explain.grounding import PointingGame, object_mentions
 
 
 def caption_all(
-    module: CaptioningModule, loader: DataLoader[CaptionRecord], search: Search | None = None
+    module: CaptioningModule, loader: Iterable[CaptionBatch], search: Search | None = None
 ) -> dict[int | str, Prediction]:
     """A caption for each picture of a loader, by image id."""
     predictions: dict[int | str, Prediction] = {}

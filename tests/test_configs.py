@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ import yaml
 from captioning.module import CaptioningModule
 from common.errors import ConfigError
 from common.training.cli import TrainingCLI
+from common.training.comparison import Kind, read_kinds
+from common.training.composition import read_config
 from common.training.task import TaskModule
 from vqa.module import VQAModule
 
@@ -19,8 +23,9 @@ OVERLAYS = {  # configs that go after another one, and the experiments that they
     "captioning/hard": ["captioning/flickr8k", "captioning/scenes_demo"],
     "vqa/question_only": ["vqa/daquar", "vqa/scenes_demo"],
 }
+COMPARISONS = {"compare/captioning": "captioning/scenes_demo", "compare/vqa": "vqa/scenes_demo"}
 FILES = sorted(str(path.relative_to(CONFIGS).with_suffix("")) for path in CONFIGS.rglob("*.yaml"))
-EXPERIMENTS = [(name,) for name in FILES if name not in OVERLAYS]
+EXPERIMENTS = [(name,) for name in FILES if name not in {**OVERLAYS, **COMPARISONS}]
 COMBINATIONS = [(base, overlay) for overlay, bases in OVERLAYS.items() for base in bases]
 GIVEN = {  # what models take from the data
     CaptioningModule: {"vocabulary": ["<pad>", "<start>", "<end>", "<unk>", "red"]},
@@ -28,9 +33,18 @@ GIVEN = {  # what models take from the data
 }
 
 
-def printed(names: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+def kinds(name: str) -> list[Kind]:
+    """The kinds of a comparison, merged into its base."""
+    return read_kinds(CONFIGS / f"{name}.yaml", read_config(CONFIGS / f"{COMPARISONS[name]}.yaml"))
+
+
+def files(*names: str) -> list[str]:
+    """Options that put these config files together."""
+    return [option for name in names for option in ("--config", str(CONFIGS / f"{name}.yaml"))]
+
+
+def printed(options: Sequence[str], capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     """What `train.py fit --config ... --print_config` shows."""
-    options = [option for name in names for option in ("--config", str(CONFIGS / f"{name}.yaml"))]
     with pytest.raises(SystemExit) as end:
         TrainingCLI(["fit", *options, "--print_config"])
     assert not end.value.code
@@ -42,9 +56,25 @@ def printed(names: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> dict[
 def test_an_experiment_is_composed_and_its_model_put_together(
     names: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = printed(names, capsys)
-    task = names[0].split("/")[0]
+    config = printed(files(*names), capsys)
     assert config["folder"] == f"runs/{names[-1]}"
+    check(config, names[0].split("/")[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [(name, kind) for name in COMPARISONS for kind in kinds(name)],
+    ids=lambda each: each.name if isinstance(each, Kind) else each,
+)
+def test_a_kind_of_a_comparison_is_composed_and_its_model_put_together(
+    name: str, kind: Kind, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = [f"--{key}={json.dumps(value)}" for key, value in kind.recipe.items()]
+    check(printed([*options, "--folder=runs/any"], capsys), COMPARISONS[name].split("/")[0])
+
+
+def check(config: dict[str, Any], task: str) -> None:
+    """See that a model can be made of the settings."""
     assert config["data"]["class_path"].startswith(f"{task}.data.")
     settings = config["model"]["init_args"] | {"encoder_weights": None}
     kind: type[TaskModule] = {"captioning": CaptioningModule, "vqa": VQAModule}[task]
@@ -53,7 +83,7 @@ def test_an_experiment_is_composed_and_its_model_put_together(
 
 
 def test_every_overlay_and_every_base_is_there() -> None:
-    assert set(OVERLAYS) <= set(FILES)
+    assert {*OVERLAYS, *COMPARISONS, *COMPARISONS.values()} <= set(FILES)
     assert {name for names in COMBINATIONS for name in names} <= set(FILES)
 
 

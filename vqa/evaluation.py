@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from common.data.images import image_size
 from common.data.records import Prediction, VQARecord
 from common.explain.grounding import PointingGame
+from vqa.data import VQABatch
 from vqa.metrics import Measure, score_answers
 from vqa.module import VQAModule
 
 
-def answer_all(module: VQAModule, loader: DataLoader[Sequence[VQARecord]]) -> dict[int | str, Prediction]:
+def answer_all(module: VQAModule, loader: Iterable[VQABatch]) -> dict[int | str, Prediction]:
     """An answer to each question of a loader, by question id."""
     predictions: dict[int | str, Prediction] = {}
     module.eval()

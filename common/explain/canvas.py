@@ -12,6 +12,7 @@ from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
+from matplotlib.patheffects import withStroke
 from PIL import Image
 
 from common.errors import ConfigError
@@ -106,10 +107,30 @@ class Page:
         colour: str = INK,
         align: Literal["left", "center", "right"] = "left",
         weight: str = "normal",
+        halo: bool = False,
     ) -> None:
-        """Text as it is: a dollar sign starts no formula."""
+        """Text as it is: a dollar sign starts no formula. A white halo keeps it legible where lines cross it."""
         style = {"size": size, "color": colour, "weight": weight, "family": FONT}
-        self.axes.text(left, baseline, text, style, ha=align, va="baseline", parse_math=False, zorder=6)
+        around = [withStroke(linewidth=2.2, foreground="white")] if halo else None
+        self.axes.text(
+            left, baseline, text, style, ha=align, va="baseline", parse_math=False, zorder=6, path_effects=around
+        )
+
+    def line(
+        self,
+        start: tuple[float, float],
+        end: tuple[float, float],
+        colour: str = QUIET,
+        width: float = 0.6,
+        dashed: bool = False,
+    ) -> None:
+        """A straight line below points and text."""
+        style = (0, (4, 3)) if dashed else "solid"
+        self.axes.plot([start[0], end[0]], [start[1], end[1]], color=colour, linewidth=width, linestyle=style, zorder=2)
+
+    def dot(self, x: float, y: float, radius: float) -> None:
+        """An amber point."""
+        self.axes.plot([x], [y], "o", ms=2 * radius, mfc=_unit(AMBER), mec=INK, mew=0.7, zorder=5)
 
     def chip(self, box: Box, share: float) -> None:
         """The ground of a word: amber in proportion to its share of the attention."""
