@@ -73,7 +73,8 @@ class ImageEncoder(VisualEncoder):
     Args:
         name: any timm model that has `forward_intermediates` (nearly all: CNNs, ViTs, Swin, ...).
         stage: which feature map, as in timm's `feature_info` (0 is the finest); None takes what `forward_features`
-            returns, the last one.
+            returns, the last one. Several, such as [1, 2], are brought to the grid of the last one named (finer maps by
+            the mean, coarser ones bilinearly) and stand side by side in each region; `stage_widths` tells them apart.
         train_from: the first group of layers that is trained: 0 is the stem (everything), 1 the first stage, and so
             on; None trains nothing.
         batch_norm: "batch" lets the trained part use and update batch statistics; "fixed" keeps the given ones. The
@@ -98,7 +99,7 @@ class ImageEncoder(VisualEncoder):
     def __init__(
         self,
         name: str,
-        stage: int | None = None,
+        stage: int | list[int] | None = None,
         train_from: int | None = None,
         batch_norm: Literal["batch", "fixed"] = "batch",
         image_size: tuple[int, int] | None = None,
@@ -121,19 +122,22 @@ class ImageEncoder(VisualEncoder):
         self.geometry = geometry
         self.batch_norm = batch_norm
         self.fixed_modules = self._freeze(name, train_from)
-        self.map_dim = self._try_out(height, width)
+        self.stage_widths = self._try_out(height, width)
         self.register_buffer("offset", self._measure_offset(height, width) if _measures.get() else torch.zeros(2))
-        self.dim = self.map_dim + 4 * geometry
+        self.dim = sum(self.stage_widths) + 4 * geometry
         self.train()
 
-    def _prune(self, name: str, stage: int | None) -> int | None:
-        """Drop the layers above `stage`, which nothing would use."""
+    def _prune(self, name: str, stage: int | list[int] | None) -> int | list[int] | None:
+        """Drop the layers above every stage, which nothing would use."""
         if stage is None:
             return None
-        stages = len(self.backbone.feature_info)
-        if not 0 <= stage < stages:
-            raise ConfigError(f"{name} has stages 0 to {stages - 1}, not {stage}")
-        self.backbone.prune_intermediate_layers([stage], prune_norm=True, prune_head=True)
+        named, stages = [stage] if isinstance(stage, int) else stage, len(self.backbone.feature_info)
+        for number in named:
+            if not 0 <= number < stages:
+                raise ConfigError(f"{name} has stages 0 to {stages - 1}, not {number}")
+        if not named or len(set(named)) < len(named):
+            raise ConfigError(f"stage names one stage at least and none twice, not {stage}")
+        self.backbone.prune_intermediate_layers(sorted(named), prune_norm=True, prune_head=True)
         return stage
 
     def _freeze(self, name: str, train_from: int | None) -> list[nn.Module]:
@@ -154,20 +158,21 @@ class ImageEncoder(VisualEncoder):
         modules = group_modules(self.backbone, matcher)
         return [self.backbone.get_submodule(module) for group in fixed for module in modules.get(group, ())]
 
-    def _try_out(self, height: int, width: int) -> int:
-        """The width of the map; takes what it does not depend on, such as the classifier's norm, out of training."""
+    def _try_out(self, height: int, width: int) -> list[int]:
+        """The width of each stage's map; takes what none depends on, such as the classifier's norm, out of training."""
         pixels = torch.zeros(1, 3, height, width)
         self.eval()
         with torch.no_grad():
             self.gives_tokens = self.stage is None and self.backbone.forward_features(pixels).ndim == 3
         with torch.enable_grad():
-            feature_map = self.feature_map(pixels)
+            maps = self._maps(pixels)
+        everything = torch.cat([each.flatten() for each in maps]).sum()
         if trained := [parameter for parameter in self.backbone.parameters() if parameter.requires_grad]:
             for parameter, gradient in zip(
-                trained, torch.autograd.grad(feature_map.sum(), trained, allow_unused=True), strict=True
+                trained, torch.autograd.grad(everything, trained, allow_unused=True), strict=True
             ):
                 parameter.requires_grad_(gradient is not None)
-        return feature_map.shape[1]
+        return [each.shape[1] for each in maps]
 
     @torch.enable_grad()
     def _measure_offset(self, height: int, width: int) -> Float[Tensor, "2"]:
@@ -209,21 +214,29 @@ class ImageEncoder(VisualEncoder):
         return self
 
     def feature_map(self, pixels: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B D h w"]:
-        """The feature map of normalised pictures."""
+        """The feature map of normalised pictures, of all stages together."""
+        *others, last = self._maps(pixels)
+        size = last.shape[2], last.shape[3]
+        return torch.cat([*(resize_map(each, size) for each in others), last], 1) if others else last
+
+    def _maps(self, pixels: Float[Tensor, "B 3 H W"]) -> list[Float[Tensor, "B _D _h _w"]]:
+        """The feature maps of normalised pictures, one for each stage named, each on its own grid."""
         if self.stage is not None:
-            return self._intermediate(pixels, [self.stage], norm=False)
+            named = [self.stage] if isinstance(self.stage, int) else self.stage
+            maps = self._intermediate(pixels, sorted(named), norm=False)  # timm gives them from the finest on
+            return [maps[sorted(named).index(number)] for number in named]
         if self.gives_tokens:  # a transformer's [B prefix+h*w D]: take the grid of the last layer, normalised
             return self._intermediate(pixels, 1, norm=True)
         features = self.backbone.forward_features(pixels)
-        return features.permute(0, 3, 1, 2) if getattr(self.backbone, "output_fmt", "NCHW") == "NHWC" else features
+        return [features.permute(0, 3, 1, 2) if getattr(self.backbone, "output_fmt", "NCHW") == "NHWC" else features]
 
     def _intermediate(
         self, pixels: Float[Tensor, "B 3 H W"], which: int | list[int], norm: bool
-    ) -> Float[Tensor, "B D h w"]:
-        """The one map that timm is asked for; it takes a list of stages or, as a number, how many of the last."""
+    ) -> list[Float[Tensor, "B _D _h _w"]]:
+        """The maps that timm is asked for: a list of stages or, as a number, how many of the last."""
         return self.backbone.forward_intermediates(
             pixels, indices=which, norm=norm, output_fmt="NCHW", intermediates_only=True, stop_early=True
-        )[0]
+        )
 
     def extra_repr(self) -> str:
         """What tells apart two encoders of the same weights."""
@@ -270,3 +283,10 @@ def geometry_features(rectangles: Float[Tensor, "*B 4"]) -> Float[Tensor, "*B 4"
 def touch_picture(rectangles: Float[Tensor, "*B 4"]) -> Bool[Tensor, "*B"]:
     """True where a rectangle, in fractions of the picture, and the picture have more than an edge in common."""
     return ((rectangles[..., 2:] > 1e-6) & (rectangles[..., :2] < 1 - 1e-6)).all(-1)
+
+
+def resize_map(feature_map: Float[Tensor, "B D h w"], size: tuple[int, int]) -> Float[Tensor, "B D H W"]:
+    """A feature map on another grid of the same picture: the mean of finer cells, coarser ones interpolated."""
+    if feature_map.shape[2] >= size[0] and feature_map.shape[3] >= size[1]:
+        return nn.functional.adaptive_avg_pool2d(feature_map, size)
+    return nn.functional.interpolate(feature_map, size, mode="bilinear")

@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from common.attention import Grid, VisualFeatures
 from common.data.batches import ImageBatch
 from common.encoders import ImageEncoder
+from common.encoders.image import resize_map
 from common.errors import CheckpointError, ConfigError
 
 MODELS = ["test_resnet", "test_vit", "test_convnext", "test_efficientnet", "mobilenetv3_small_050"]
@@ -103,6 +104,57 @@ def test_an_example_comes_out_the_same_alone_and_in_a_batch() -> None:
 @pytest.mark.parametrize("stage", [-1, 5])
 def test_a_stage_that_is_not_there_is_refused(stage: int) -> None:
     with pytest.raises(ConfigError, match=f"test_resnet has stages 0 to 4, not {stage}"):
+        _encoder(stage=stage)
+
+
+# Several stages side by side
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_convnext", "test_vit"])
+@pytest.mark.parametrize("stage", [[0, 1, 2], [2, 0], [1]])
+def test_several_stages_stand_side_by_side_on_the_grid_of_the_last_named(
+    name: str, stage: list[int], tmp_path: Path
+) -> None:
+    file = tmp_path / "weights.safetensors"
+    save_file(timm.create_model(name).state_dict(), file)
+    encoder = _encoder(name, stage=stage, weights=str(file)).eval()
+    alone = [_encoder(name, stage=number, weights=str(file)).eval() for number in stage]
+    maps = [_grid(each(_pictures())) for each in alone]
+    size = maps[-1].shape[2:]
+    features = encoder(_pictures())
+    assert isinstance(features.layout, Grid)
+    assert (features.layout.height, features.layout.width) == size
+    assert encoder.stage_widths == [each.dim for each in alone]
+    assert encoder.dim == sum(encoder.stage_widths)
+    for got, expected in zip(_grid(features).split(encoder.stage_widths, 1), maps, strict=True):
+        torch.testing.assert_close(got, resize_map(expected, (size[0], size[1])), rtol=1e-4, atol=1e-4)
+
+
+def test_finer_maps_are_averaged_and_coarser_ones_interpolated() -> None:
+    fine = torch.arange(16.0).view(1, 1, 4, 4)
+    torch.testing.assert_close(resize_map(fine, (2, 2)).flatten(), torch.tensor([2.5, 4.5, 10.5, 12.5]))
+    assert torch.equal(resize_map(fine, (4, 4)), fine)
+    coarse = torch.tensor([0.0, 4.0]).view(1, 1, 1, 2)  # cells whose centres lie at 1/4 and 3/4
+    torch.testing.assert_close(resize_map(coarse, (1, 4)).flatten(), torch.tensor([0.0, 1.0, 3.0, 4.0]))
+
+
+def test_several_stages_with_geometry_and_training_from_a_stage_on() -> None:
+    encoder = _encoder(stage=[1, 3], geometry=True, train_from=2).train()
+    features = encoder(_pictures())
+    assert features.values.shape[2] == encoder.dim == sum(encoder.stage_widths) + 4
+    features.values.square().sum().backward()
+    trained = {name.split(".")[1] for name, each in encoder.named_parameters() if each.grad is not None}
+    assert trained == {"layer2", "layer3"}
+    assert not encoder.frozen
+    assert _encoder(stage=[1, 3]).frozen
+
+
+@pytest.mark.parametrize(
+    ("stage", "reason"),
+    [([1, 5], "has stages 0 to 4, not 5"), ([], "one stage at least"), ([1, 1], r"none twice, not \[1, 1\]")],
+)
+def test_stages_that_cannot_be_put_together_are_refused(stage: list[int], reason: str) -> None:
+    with pytest.raises(ConfigError, match=reason):
         _encoder(stage=stage)
 
 
@@ -253,6 +305,8 @@ def test_the_fingerprint_tells_apart_whatever_changes_the_features() -> None:
         fingerprint(seed=1),
         fingerprint(stage=5),  # the same weights, without the last norm
         fingerprint(stage=1),
+        fingerprint(stage=[1, 2]),
+        fingerprint(stage=[2, 1]),
         fingerprint(fit="pad"),
         fingerprint(geometry=True),
         fingerprint(image_size=(32, 32)),

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from common.encoders import HierarchicalTextEncoder, TextEncoder, TransformerTextEncoder
+from common.encoders import DirectionalTextEncoder, HierarchicalTextEncoder, TextEncoder, TransformerTextEncoder
 from common.errors import DataError
 
 Variant = Literal["paper", "code"]
@@ -26,10 +26,16 @@ def _transformer(layers: int = 2, dropout: float = 0.1, longest: int = 16) -> Tr
     return TransformerTextEncoder(VOCABULARY, DIM, layers, heads=2, dropout=dropout, longest=longest).double().eval()
 
 
+def _directional(dropout: float = 0.1) -> DirectionalTextEncoder:
+    torch.manual_seed(0)
+    return DirectionalTextEncoder(VOCABULARY, DIM, dropout).double().eval()
+
+
 ENCODERS: dict[str, TextEncoder] = {
     "paper": _hierarchical("paper"),
     "code": _hierarchical("code"),
     "transformer": _transformer(),
+    "directional": _directional(),
 }
 
 
@@ -83,13 +89,19 @@ def test_a_text_without_words_gives_finite_zeros(name: str) -> None:
     assert not any(level.any() for level in features.levels)
 
 
-@pytest.mark.parametrize("encoder", [_hierarchical(), _transformer(dropout=0.5)], ids=["hierarchical", "transformer"])
+@pytest.mark.parametrize(
+    "encoder",
+    [_hierarchical(), _transformer(dropout=0.5), _directional(0.5)],
+    ids=["hierarchical", "transformer", "directional"],
+)
 def test_dropout_is_on_in_training_and_off_at_inference(encoder: TextEncoder) -> None:
     batch = _tokens([4, 5, 6])
     for training in (True, False):
         encoder.train(training)
         one, two = encoder(*batch), encoder(*batch)
-        assert [torch.equal(a, b) for a, b in zip(one.levels, two.levels, strict=True)] == [not training] * 3
+        assert [torch.equal(a, b) for a, b in zip(one.levels, two.levels, strict=True)] == [not training] * len(
+            one.levels
+        )
 
 
 # Words, phrases, question
@@ -162,7 +174,7 @@ def test_a_word_keeps_its_features_wherever_it_stands() -> None:
 def test_its_layers_equal_pytorchs_own() -> None:
     encoder = _transformer()
     tokens, keep = _tokens([4, 5, 6, 7], [8, 9])
-    expected = encoder.embedding(tokens) * DIM**0.5 + encoder.positions[:4]
+    expected = encoder.embedding(tokens, keep) * DIM**0.5 + encoder.positions[:4]
     levels = encoder(tokens, keep).levels
     torch.testing.assert_close(levels[0], expected * keep.unsqueeze(-1))
     for ours in encoder.layers:
@@ -193,3 +205,29 @@ def test_a_text_longer_than_the_positions_is_refused() -> None:
     encoder(*_tokens([4] * 4))
     with pytest.raises(DataError, match="a text of 5 words, the encoder takes 4; raise `longest`"):
         encoder(*_tokens([4] * 5))
+
+
+# Directional self-attention
+
+
+def test_each_direction_gives_half_of_the_question() -> None:
+    encoder = _directional()
+    tokens, keep = _tokens([4, 5, 6], [7, 8])
+    words, question = encoder(tokens, keep).levels
+    torch.testing.assert_close(words, encoder.embedding(tokens, keep) * keep.unsqueeze(-1))
+    torch.testing.assert_close(question[..., : DIM // 2], encoder.forwards(words, keep)[0])
+    torch.testing.assert_close(question[..., DIM // 2 :], encoder.backwards(words, keep)[0])
+
+
+def test_a_word_tells_those_after_it_in_one_half_and_those_before_it_in_the_other() -> None:
+    before, after = (_directional()(*_tokens([4, 5, word, 8, 9])).levels[1] for word in (7, 10))
+    changed = [
+        set((b != a).any(-1)[0].nonzero().flatten().tolist())
+        for b, a in zip(before.split(DIM // 2, -1), after.split(DIM // 2, -1), strict=True)
+    ]
+    assert changed == [{2, 3, 4}, {0, 1, 2}]
+
+
+def test_an_odd_width_cannot_be_shared_by_two_directions() -> None:
+    with pytest.raises(ValueError, match="must be even, not 5"):
+        DirectionalTextEncoder(VOCABULARY, 5)
