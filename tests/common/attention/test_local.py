@@ -181,9 +181,11 @@ def test_a_window_on_a_grid_is_a_square_cut_at_the_borders() -> None:
 
 
 def test_the_raster_scan_begins_anew_after_the_last_valid_key() -> None:
-    keep = torch.tensor([[True] * 6, [True] * 4 + [False] * 2])
-    steps = [_attend(LocalMonotonic(window=0), _draw(2, 1, 6), keep, step=t).weights.argmax(-1) for t in range(7)]
-    assert torch.stack(steps, -1).squeeze(1).tolist() == [[0, 1, 2, 3, 4, 5, 0], [0, 1, 2, 3, 0, 1, 2]]
+    keep = torch.tensor([[True] * 6, [True] * 4 + [False] * 2, [True] + [False] * 5])
+    steps = [_attend(LocalMonotonic(window=0), _draw(3, 1, 6), keep, step=t).weights for t in range(7)]
+    scanned = torch.stack(steps, -1).squeeze(1)  # [3 N T]
+    assert scanned.argmax(1).tolist() == [[0, 1, 2, 3, 4, 5, 0], [0, 1, 2, 3, 0, 1, 2], [0] * 7]
+    assert (scanned.sum(1) == 1).all()
 
 
 @every_layout
