@@ -81,7 +81,7 @@ MECHANISMS: dict[str, Kind] = {
     ),
     "attention on attention refined": Kind(
         lambda: SelfAttended(
-            QUERY, KEY, Attention(AdditiveScore(QUERY, KEY, hidden_dim=5)), AoARefiner(KEY, 2, heads=2)
+            QUERY, KEY, Attention(AdditiveScore(QUERY, KEY, hidden_dim=5)), AoARefiner(KEY, layers=1, heads=2)
         ),
         frozenset({"single"}),
     ),
@@ -90,7 +90,7 @@ MECHANISMS: dict[str, Kind] = {
             QUERY,
             KEY,
             MultiHead(QUERY, KEY, heads=2),
-            TransformerRefiner(KEY, 2, heads=2, norm="before", memory_slots=3),
+            TransformerRefiner(KEY, 1, heads=2, norm="before", memory_slots=3),
             positions=True,
         ),
         frozenset({"single", "permutation", "uniform"}),
