@@ -113,9 +113,10 @@ class TwoLevel(AttentionMechanism[GroupedKeys]):
         members = keys.members.unsqueeze(1)  # [B 1 G N]
         inside = self.distribution(logits.unsqueeze(2).expand(-1, -1, members.shape[2], -1), members)  # [B Q G N]
         filled = members.any(-1)  # [B 1 G]
-        chosen = self.distribution(self._compare(query, keys, inside), filled).unsqueeze(2)  # [B Q 1 G]
-        weights = (chosen @ inside).squeeze(2)
-        patches = (chosen @ even_weights(members, weights)).squeeze(2)
+        chosen = self.distribution(self._compare(query, keys, inside), filled).unsqueeze(3)  # [B Q G 1]
+        # no matrix products, which autocast would bring to half precision
+        weights = (chosen * inside).sum(2)
+        patches = (chosen * even_weights(members, weights)).sum(2)
         regions = inside.sum(2) / filled.sum(-1, keepdim=True).clamp(min=1)
         context = expected_value(weights, keys.values)
         return AttentionOutput(context, weights, parts=torch.stack([patches, regions], 2))

@@ -193,3 +193,16 @@ def test_low_precision_is_finite_and_close_to_double(kind: str, dtype: torch.dty
         tolerance = {torch.float32: 1e-5, torch.float16: 5e-3, torch.bfloat16: 5e-2}[dtype]
         torch.testing.assert_close(low.weights.double(), exact.weights, rtol=0, atol=tolerance)
         torch.testing.assert_close(low.context.double(), exact.context, rtol=5 * tolerance, atol=5 * tolerance)
+
+
+@every_kind
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_autocast_leaves_the_weights_in_single_precision(kind: str, dtype: torch.dtype) -> None:
+    mechanism = build_kind(kind).float()
+    query, keys = _draw(2, 2, QUERY, seed=1).float(), _draw(2, 6, KEY, seed=2).float()
+    keep = torch.tensor([[1, 1, 0, 1, 1, 0], [0, 0, 0, 0, 0, 0]], dtype=torch.bool)
+    with torch.autocast("cpu", dtype=dtype):
+        output = _attend(mechanism, query, keys, keep, _grid(2, 2, 3))
+    assert output.weights.dtype == torch.float32
+    assert output.parts is None or output.parts.dtype == torch.float32
+    assert output.context.isfinite().all()
