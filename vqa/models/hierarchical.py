@@ -33,6 +33,8 @@ class HierarchicalCoAttention(VQAModel):
         co_attention: makes the co-attention of one level; each level has its own weights.
         answer_dims: the widths of h_w, h_p and h_s, one for each level; None makes all as wide as the text.
         dropout: of the regions' embedding and before each layer of the answer, as in the released code.
+        embed_regions: False takes the regions as the encoder gives them, for attention that tells their features apart
+            (`MixedSources`); the text's width must then be theirs.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class HierarchicalCoAttention(VQAModel):
         levels: list[str] | None = None,
         answer_dims: list[int] | None = None,
         dropout: float = 0.5,
+        embed_regions: bool = True,
     ) -> None:
         super().__init__()
         for name in levels or ():
@@ -55,13 +58,16 @@ class HierarchicalCoAttention(VQAModel):
         widths: Sequence[int] = answer_dims or [text.dim] * len(self.level_names)
         if len(widths) != len(self.level_names):
             raise ValueError(f"{len(widths)} answer_dims for the levels {', '.join(self.level_names)}")
+        dim = text.dim
+        if not embed_regions and region_dim != dim:
+            raise ConfigError(f"embed_regions: the regions are {region_dim} wide; give the text that dim, not {dim}")
         self.text = text
         # Not in the paper; the released code brings the regions to the words' width so.
-        self.embed_regions = nn.Sequential(nn.Linear(region_dim, text.dim), nn.Tanh(), nn.Dropout(dropout))
-        dim = text.dim
+        embedding = nn.Sequential(nn.Linear(region_dim, dim), nn.Tanh(), nn.Dropout(dropout))
+        self.embed_regions = embedding if embed_regions else nn.Identity()
         self.levels = nn.ModuleList(co_attention(dim=dim, query_dim=dim, key_dim=dim) for _ in self.level_names)
         self.kind, self.part_axis = self.levels[0].kind, self.levels[0].part_axis  # type: ignore[assignment]
-        self.recursion = RecursiveEncoding(text.dim, widths, dropout)
+        self.recursion = RecursiveEncoding(dim, widths, dropout)
         self.classify = nn.Sequential(nn.Dropout(dropout), nn.Linear(widths[-1], answers))
 
     def forward(self, features: VisualFeatures, tokens: Int[Tensor, "B Q T"], keep: Bool[Tensor, "B Q T"]) -> VQAOutput:

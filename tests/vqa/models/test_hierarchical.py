@@ -236,3 +236,13 @@ def test_each_level_has_weights_of_its_own_and_the_widths_that_are_asked_for() -
 def test_widths_that_do_not_fit_the_levels_are_refused() -> None:
     with pytest.raises(ValueError, match="2 answer_dims for the levels word, phrase, question"):
         build("hierarchical", "parallel", answer_dims=[2, 3])
+
+
+def test_regions_can_be_taken_as_they_are_if_they_are_as_wide_as_the_text() -> None:
+    text = HierarchicalTextEncoder(WORDS, REGION_DIM)
+    model = HierarchicalCoAttention(REGION_DIM, ANSWERS, text, CO_ATTENTIONS["question guided"], embed_regions=False)
+    features = pictures()
+    assert model.embed_regions(features.values) is features.values
+    assert not any(name.startswith("embed_regions") for name in model.state_dict())
+    with pytest.raises(ConfigError, match="the regions are 5 wide; give the text that dim, not 4"):
+        build("hierarchical", "parallel", embed_regions=False)
