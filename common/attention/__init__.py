@@ -4,12 +4,14 @@ from common.attention.attention import Attention, PreparedKeys
 from common.attention.bilinear import BilinearCoAttention
 from common.attention.directional import DirectionalSelfAttention, SourceToToken
 from common.attention.distributions import Distribution, Entmax15, Sigmoid, Softmax, Sparsemax
+from common.attention.dynamic_memory import DynamicMemory
 from common.attention.gates import SentinelAttention
 from common.attention.guided import GuidedCoAttention
 from common.attention.levels import RecursiveEncoding, TwoLevel
 from common.attention.local import LocalMonotonic, LocalPredictive
 from common.attention.maps import AttentionMap, Boxes, Grid, Words
 from common.attention.mechanism import AttentionMechanism, AttentionOutput
+from common.attention.memory import EndToEndMemory, KeyValueMemory, StackedAttention
 from common.attention.multi_head import AttentionOnAttention, MultiHead
 from common.attention.positions import GumbelStraightThrough, Hard, Position, Soft
 from common.attention.representations import ChannelSpatial, MixedSources, MultiDimensional
@@ -58,6 +60,8 @@ __all__ = [
     "DirectionalSelfAttention",
     "Distribution",
     "DotScore",
+    "DynamicMemory",
+    "EndToEndMemory",
     "Entmax15",
     "FeatureScore",
     "GeneralScore",
@@ -65,6 +69,7 @@ __all__ = [
     "GuidedCoAttention",
     "GumbelStraightThrough",
     "Hard",
+    "KeyValueMemory",
     "LocalMonotonic",
     "LocalPredictive",
     "LocationScore",
@@ -86,6 +91,7 @@ __all__ = [
     "Softmax",
     "SourceToToken",
     "Sparsemax",
+    "StackedAttention",
     "StructuredPooling",
     "TransformerRefiner",
     "TwoLevel",

@@ -1,5 +1,6 @@
 """From pictures and texts to features."""
 
+from common.encoders.facts import FactEncoder, Facts
 from common.encoders.image import ImageEncoder, VisualEncoder, weights_follow
 from common.encoders.regions import RegionEncoder
 from common.encoders.text import (
@@ -14,6 +15,8 @@ from common.encoders.words import DynamicMetaEmbedding, LearnedEmbedding, WordEm
 __all__ = [
     "DirectionalTextEncoder",
     "DynamicMetaEmbedding",
+    "FactEncoder",
+    "Facts",
     "HierarchicalTextEncoder",
     "ImageEncoder",
     "LearnedEmbedding",

@@ -18,9 +18,12 @@ from common.attention import (
     AttentionMechanism,
     AttentionOnAttention,
     ChannelSpatial,
+    DynamicMemory,
+    EndToEndMemory,
     GeneralScore,
     GumbelStraightThrough,
     Hard,
+    KeyValueMemory,
     LocalMonotonic,
     LocalPredictive,
     MixedSources,
@@ -29,6 +32,7 @@ from common.attention import (
     SelfAttended,
     Sigmoid,
     SourceToToken,
+    StackedAttention,
     StructuredPooling,
     TransformerRefiner,
     TwoLevel,
@@ -96,6 +100,28 @@ MECHANISMS: dict[str, Kind] = {
         frozenset({"single", "permutation", "uniform"}),
     ),
     "structured": Kind(lambda: StructuredPooling(KEY, hidden_dim=5, glimpses=3), frozenset({"single"})),
+    # "single": the context is the sum of several hops, of regions embedded anew
+    "stacked": Kind(lambda: StackedAttention(QUERY, KEY, hidden_dim=5), frozenset({"single"})),
+    "stacked of one hop": Kind(lambda: StackedAttention(QUERY, KEY, hops=1, hidden_dim=5)),
+    "stacked as released": Kind(
+        lambda: StackedAttention(QUERY, KEY, hops=3, hidden_dim=5, variant="code"), frozenset({"single"})
+    ),
+    "end-to-end memory": Kind(lambda: EndToEndMemory(QUERY, KEY, hops=2, positions=False), frozenset({"single"})),
+    "end-to-end memory, layer-wise, with positions": Kind(  # equal regions at other places are no longer equal
+        lambda: EndToEndMemory(QUERY, KEY, hops=2, tying="layer"), frozenset({"single", "permutation", "uniform"})
+    ),
+    "key-value memory": Kind(lambda: KeyValueMemory(QUERY, KEY), frozenset({"single"})),
+    "key-value memory as released, found by both": Kind(  # by place too
+        lambda: KeyValueMemory(QUERY, KEY, key="both", variant="code"), frozenset({"single", "permutation", "uniform"})
+    ),
+    # the regions are read in their order, and equal ones differ by what was read before
+    "dynamic memory": Kind(
+        lambda: DynamicMemory(QUERY, KEY, hops=2, hidden_dim=5), frozenset({"single", "permutation", "uniform"})
+    ),
+    "soft dynamic memory": Kind(
+        lambda: DynamicMemory(QUERY, KEY, hops=2, hidden_dim=5, episode="soft"),
+        frozenset({"single", "permutation", "uniform"}),
+    ),
     "multi-dimensional": Kind(lambda: MultiDimensional(QUERY, KEY, hidden_dim=5)),
     "source2token": Kind(lambda: SourceToToken(KEY, hidden_dim=5)),
     # "single": the context is the region with its features weighed
