@@ -23,6 +23,18 @@ DECODER: Part = {
     "class_path": "captioning.decoders.ShowAttendTell",
     "init_args": {"embedding_dim": 32, "hidden_dim": 48, "dropout": 0.0},
 }
+ADAPTIVE: Part = {
+    "class_path": "captioning.decoders.AdaptiveAttention",
+    "init_args": {"embedding_dim": 32, "hidden_dim": 48, "dropout": 0.0},
+}
+TRANSFORMER: Part = {
+    "class_path": "captioning.decoders.TransformerDecoder",
+    "init_args": {"dim": 32, "heads": 2, "layers": 2, "dropout": 0.0},
+}
+MESHED: Part = {
+    "class_path": "captioning.decoders.TransformerDecoder",
+    "init_args": {"dim": 32, "heads": 2, "layers": 2, "dropout": 0.0, "memory_slots": 4, "mesh": "paper"},
+}
 SCORE: Part = {"class_path": "common.attention.AdditiveScore", "init_args": {"hidden_dim": 16}}
 SOFT: Part = {"class_path": "common.attention.Attention", "init_args": {"score": SCORE}}
 HARD: Part = {
