@@ -26,7 +26,7 @@ import vqa.evaluation
 from captioning.module import CaptioningModule
 from common.commands import Parser, at_least_one
 from common.data.records import Prediction
-from common.errors import ConfigError, run_script
+from common.errors import ConfigError, one_line, run_script
 from common.explain.canvas import figure_to_image, save_figure
 from common.explain.comparison import Column, Comparison, Row, compare
 from common.explain.comparison_figure import Axis, draw_comparison
@@ -155,7 +155,7 @@ def do_one(folder: Path, jobs: int) -> None:
     try:
         train_and_score(folder, jobs).write(folder / RESULT)
     except Exception as fault:
-        (folder / FAILURE).write_text(f"{fault or type(fault).__name__}\n", encoding="utf-8", errors="replace")
+        (folder / FAILURE).write_text(one_line(fault), encoding="utf-8", errors="replace")
         raise
 
 

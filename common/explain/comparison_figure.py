@@ -57,7 +57,7 @@ class _Scale:
         return self.low <= value <= self.high
 
     def ticks(self) -> list[float]:
-        return [float(tick) for tick in MaxNLocator(6).tick_values(self.low, self.high) if tick in self]
+        return [tick for tick in map(float, MaxNLocator(6).tick_values(self.low, self.high)) if tick in self]
 
 
 @dataclass(frozen=True)

@@ -95,16 +95,11 @@ def _fault(run: Run, code: int) -> str | None:
         raise KeyboardInterrupt
     if code == 0 and run.result() is not None:
         return None
-    told = _text(run.folder / FAILURE)
-    if told:
-        return told
+    if (run.folder / FAILURE).exists():
+        return (run.folder / FAILURE).read_text(encoding="utf-8")
     if code < 0:
         return f"it was ended by {signal.Signals(-code).name}{', as when memory runs out' if code == -9 else ''}"
     return f"it ended with exit code {code} and told no reason"
-
-
-def _text(path: Path) -> str:
-    return " ".join(path.read_text(encoding="utf-8").split()) if path.exists() else ""
 
 
 def _end(active: Sequence[_Active]) -> None:
