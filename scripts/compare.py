@@ -215,7 +215,7 @@ def notes_of(kinds: Sequence[Kind], rows: Sequence[Row], results: Sequence[Resul
 
 def draw(comparison: Comparison, columns: Sequence[Column]) -> Any:
     """The figure: quality against grounding, and what each kind costs."""
-    headings = {column.name: column.heading for column in columns}
+    headings = {column.name: column.heading for column in columns} | {LOOKING: LOOKING}
     quality, grounding = columns[0], Axis(POINTING, headings[POINTING], {CENTRE: "centre", UNIFORM: "uniform"})
     bars = [Axis(name, headings[name]) for name in (TRAINING, INFERENCE, LOOKING)]
     spread = Axis(SPREAD, "attention's entropy, % of uniform", most=100.0)
