@@ -140,8 +140,8 @@ def _accuracy_after_training(hops: int) -> float:
         return classify(question + memory(question, memory.prepare(*facts)).context).squeeze(1)
 
     optimiser = torch.optim.Adam([*encoder.parameters(), *memory.parameters(), *classify.parameters()], lr=0.02)
-    for _ in range(300):
-        story = _stories(64, generator)
+    for _ in range(150):
+        story = _stories(128, generator)
         loss = nn.functional.cross_entropy(answer(story), story.answer)
         optimiser.zero_grad()
         loss.backward()
