@@ -17,7 +17,7 @@ from common.errors import CheckpointError, ConfigError
 from common.training.checkpoints import build_encoder, load_module
 from common.training.task import SHOWN
 from tests.captioning import recipes
-from tests.captioning.recipes import BOXES, CROSS_ENTROPY, DOUBLY, HARD, REINFORCE
+from tests.captioning.recipes import ADAPTIVE, BOXES, CROSS_ENTROPY, DOUBLY, HARD, MESHED, REINFORCE, SOFT, TRANSFORMER
 from vqa.module import VQAModule
 
 
@@ -46,7 +46,11 @@ RECIPES: dict[str, dict[str, Any]] = {
     "soft": {"objectives": (CROSS_ENTROPY, DOUBLY)},
     "hard": {"attention": HARD, "objectives": (CROSS_ENTROPY, REINFORCE)},
     "boxes": {"encoder": BOXES},
+    "adaptive": {"decoder": ADAPTIVE, "objectives": (CROSS_ENTROPY, DOUBLY)},
+    "transformer": {"decoder": TRANSFORMER, "attention": None},
+    "meshed": {"decoder": MESHED, "attention": None, "objectives": (CROSS_ENTROPY, DOUBLY)},
 }
+KINDS = {"hard": "hard", "adaptive": "soft with sentinel", "transformer": "multi-head", "meshed": "multi-head"}
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -62,8 +66,16 @@ def test_a_captioner_learns_a_batch_and_says_where_it_looks(scenes: str, recipe:
         attention = prediction.maps["caption"]
         assert words
         assert attention.query_labels == tuple(words)
-        assert attention.kind == ("hard" if recipe == "hard" else "soft")
-        torch.testing.assert_close(attention.weights.sum(-1), torch.ones(len(words)))
+        assert attention.kind == KINDS.get(recipe, "soft")
+        seen = attention.weights.sum(-1)
+        if recipe == "adaptive":  # the rest is the sentinel's
+            assert 0 < seen.min() <= seen.max() < 1
+        else:
+            torch.testing.assert_close(seen, torch.ones(len(words)))
+        if attention.kind == "multi-head":
+            heads = prediction.maps["caption, parts"]
+            assert heads.axes == ("head", "word", "region")
+            torch.testing.assert_close(heads.weights.mean(0), attention.weights)
         assert len(prediction.token_log_probs) == len(words) + 1
         assert prediction.score == pytest.approx(sum(prediction.token_log_probs), abs=1e-4)
         assert 0 < len(prediction.alternatives) <= 2
@@ -109,11 +121,12 @@ def test_captioning_keeps_no_graph_of_a_trained_encoder(scenes: str) -> None:
         made.caption(batch.visual)
 
 
+@pytest.mark.parametrize("recipe", ["soft", "adaptive", "meshed"])
 def test_a_trained_captioner_comes_back_whole_from_its_checkpoint(
-    scenes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: str, scenes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = recipes.data(scenes, captions_per_image=2)
-    made = recipes.module(source.vocabulary)
+    made = recipes.module(source.vocabulary, **RECIPES[recipe])
     run = trainer(tmp_path, max_epochs=1)
     run.fit(made, datamodule=source)
     assert {"train/cross_entropy", "train/loss", "val/cross_entropy", "val/CIDEr-D", "val/BLEU-4"} <= set(
@@ -151,10 +164,18 @@ def test_hard_attention_trains_with_reinforce_and_keeps_its_baseline(scenes: str
     assert torch.equal(baseline, made.objectives[1].baseline)  # type: ignore[arg-type]
 
 
-def test_soft_attention_with_reinforce_is_refused_at_the_first_step(scenes: str) -> None:
-    made, source = recipes.attached(scenes, objectives=(REINFORCE,))
+@pytest.mark.parametrize("recipe", ["soft", "adaptive", "transformer"])
+def test_attention_that_draws_nothing_is_refused_with_reinforce_at_the_first_step(scenes: str, recipe: str) -> None:
+    made, source = recipes.attached(scenes, **(RECIPES[recipe] | {"objectives": (REINFORCE,)}))
     with pytest.raises(ConfigError, match="is for hard attention"):
         made(next(iter(source.train_dataloader())))
+
+
+def test_a_decoder_gets_attention_if_and_only_if_it_takes_one(scenes: str) -> None:
+    with pytest.raises(ConfigError, match=r"^captioning\.decoders\.ShowAttendTell needs attention: name a mechanism"):
+        recipes.attached(scenes, attention=None)
+    with pytest.raises(ConfigError, match=r"TransformerDecoder is made of attention itself .* write attention: null"):
+        recipes.attached(scenes, decoder=TRANSFORMER, attention=SOFT)
 
 
 def test_features_from_a_cache_train_as_pictures_do(scenes: str, tmp_path: Path) -> None:
