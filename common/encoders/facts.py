@@ -47,7 +47,8 @@ class FactEncoder(nn.Module):
         self.dim = dim
         self.embedding = nn.Embedding(vocabulary_size, dim, padding_idx=0)
         self.time = None if facts is None else nn.Embedding(facts, dim)
-        self.longest = longest + (facts is not None) if variant == "code" and longest is not None else None
+        self.words = longest if variant == "code" else None
+        self.longest = None if self.words is None else self.words + (facts is not None)
 
     def forward(self, tokens: Int[Tensor, "B N J"], keep: Bool[Tensor, "B N J"]) -> Facts:
         """The facts [B N D] of a text.
@@ -67,7 +68,12 @@ class FactEncoder(nn.Module):
         """Sentences [*B D] without T, for the question too.
 
         Every weighting is a_j + s_k b_j, so that two sums over the words do without weights [*B J D].
+
+        Raises:
+            DataError: in variant "code", a sentence is longer than the longest.
         """
+        if self.words is not None and tokens.shape[-1] > self.words:
+            raise DataError(f"a sentence of {tokens.shape[-1]} words, the encoder takes {self.words}; raise `longest`")
         words = self.embedding(tokens)  # [*B J D]
         place = keep.cumsum(-1).to(words.dtype)  # j
         if self.longest is None:

@@ -154,3 +154,10 @@ def test_two_hops_find_what_two_facts_together_say_and_one_does_not() -> None:
     one, two = _accuracy_after_training(1), _accuracy_after_training(2)
     assert one < 0.6
     assert two > 0.9
+
+
+def test_a_sentence_longer_than_the_released_weights_reach_is_refused() -> None:
+    encoder = FactEncoder(8, 4, longest=3, variant="code")
+    tokens = torch.ones(1, 1, 4, dtype=torch.long)
+    with pytest.raises(DataError, match="a sentence of 4 words, the encoder takes 3"):
+        encoder(tokens, tokens > 0)
