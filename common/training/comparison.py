@@ -170,15 +170,15 @@ def runs_of(kinds: Sequence[Kind], seeds: int, folder: Path) -> list[Run]:
 
 def rows_of(kinds: Sequence[Kind], runs: Sequence[Run], faults: Mapping[Path, str]) -> list[Row]:
     """A row for each kind: means over the seeds that came to an end, and why the first that did not did not."""
-    rows = []
-    for kind in kinds:
-        own = [run for run in runs if run.kind is kind]
-        measures = [result.measures for run in own if (result := run.result()) is not None]
-        names = [name for name in (measures[0] if measures else ()) if all(name in each for each in measures)]
-        told = [f"seed {run.seed}: {faults[run.folder]}" for run in own if run.folder in faults]
-        estimates = {name: estimate([each[name] for each in measures]) for name in names}
-        rows.append(Row(kind.name, estimates, len(measures), told[0] if told else None))
-    return rows
+    return [_row(kind, [run for run in runs if run.kind is kind], faults) for kind in kinds]
+
+
+def _row(kind: Kind, runs: Sequence[Run], faults: Mapping[Path, str]) -> Row:
+    measures = [result.measures for run in runs if (result := run.result()) is not None]
+    names = [name for name in (measures[0] if measures else ()) if all(name in each for each in measures)]
+    told = [f"seed {run.seed}: {faults[run.folder]}" for run in runs if run.folder in faults]
+    estimates = {name: estimate([each[name] for each in measures]) for name in names}
+    return Row(kind.name, estimates, len(measures), told[0] if told else None)
 
 
 def difference(before: Any, after: Any, where: str = "") -> str | None:

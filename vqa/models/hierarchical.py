@@ -24,6 +24,17 @@ class CoAttentionFactory(Protocol):
         ...
 
 
+def _chosen(levels: list[str] | None, known: tuple[str, ...]) -> tuple[str, ...]:
+    """The levels asked for, in the text's order."""
+    for name in levels or ():
+        if name not in known:
+            raise ConfigError(f"levels: the text has no level {name!r}{nearest(name, known)}")
+    chosen = tuple(name for name in known if levels is None or name in levels)
+    if not chosen:
+        raise ConfigError(f"levels: name at least one of {', '.join(known)}")
+    return chosen
+
+
 class HierarchicalCoAttention(VQAModel):
     """Co-attention at each level of the question on the same picture, joined from the lowest level up (section 3).
 
@@ -49,12 +60,7 @@ class HierarchicalCoAttention(VQAModel):
         embed_regions: bool = True,
     ) -> None:
         super().__init__()
-        for name in levels or ():
-            if name not in text.level_names:
-                raise ConfigError(f"levels: the text has no level {name!r}{nearest(name, text.level_names)}")
-        self.level_names = tuple(name for name in text.level_names if levels is None or name in levels)
-        if not self.level_names:
-            raise ConfigError(f"levels: name at least one of {', '.join(text.level_names)}")
+        self.level_names = _chosen(levels, text.level_names)
         widths: Sequence[int] = answer_dims or [text.dim] * len(self.level_names)
         if len(widths) != len(self.level_names):
             raise ValueError(f"{len(widths)} answer_dims for the levels {', '.join(self.level_names)}")
