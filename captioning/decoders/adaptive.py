@@ -38,8 +38,8 @@ class AdaptiveAttention(Decoder[AdaptiveState]):
         p(y_t) = softmax(W_p (c_t + h_t))
 
     The weights of the regions sum to 1 - beta_t, how likely the word is grounded in the picture (section 5.3); an
-    objective on the weights, such as `DoublyStochastic`, therefore speaks against the sentinel. The LSTM sees no context,
-    so that given captions are attended for all words at once.
+    objective on the weights, such as `DoublyStochastic`, speaks against the sentinel. The LSTM sees no context, so that
+    all words of given captions look at once.
 
     Args:
         attention: makes the attention of h_t to the regions: `Attention` with any score, its position Soft; see

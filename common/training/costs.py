@@ -14,6 +14,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 
 from common.attention import AttentionMechanism, CoAttention
+from common.attention.transformer import MultiHeadAttention
 from common.training.cli import TrainingCLI
 
 MEBIBYTE = 2**20
@@ -108,7 +109,8 @@ def peak_memory(device: torch.device) -> float:
 
 def parameters(module: nn.Module) -> tuple[int, int]:
     """How many numbers a model learns in all, and how many of them in its attention."""
-    looking = [part for part in module.modules() if isinstance(part, (AttentionMechanism, CoAttention))]
+    kinds = (AttentionMechanism, CoAttention, MultiHeadAttention)
+    looking = [part for part in module.modules() if isinstance(part, kinds)]
     return _learned([module]), _learned(looking)
 
 
