@@ -131,8 +131,7 @@ def test_parameters_are_those_that_are_learned_and_attention_in_attention_counts
 @pytest.mark.slow
 def test_memory_is_this_process_s_own_and_not_that_of_the_one_that_started_it() -> None:
     block = bytearray(b"x") * (400 * 2**20)  # a parent that once was large
-    code = "import torch; from common.attention.transformer import TransformerLayer
-from common.training.costs import peak_memory; print(peak_memory(torch.device('cpu')))"
+    code = "import torch; from common.training.costs import peak_memory; print(peak_memory(torch.device('cpu')))"
     root = Path(__file__).parents[3]
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root).stdout
     own = peak_memory(torch.device("cpu"))
