@@ -14,8 +14,8 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import nn
 
 from common.attention import AdditiveScore, Attention, QuestionGuided
-from common.training import costs
 from common.attention.transformer import TransformerLayer
+from common.training import costs
 from common.training.costs import Timed, TrainingSpeed, count_examples, parameters, peak_memory
 
 
