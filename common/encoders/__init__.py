@@ -2,6 +2,7 @@
 
 from common.encoders.facts import FactEncoder, Facts
 from common.encoders.image import ImageEncoder, VisualEncoder, weights_follow
+from common.encoders.joined import JoinedEncoder
 from common.encoders.regions import RegionEncoder
 from common.encoders.text import (
     DirectionalTextEncoder,
@@ -19,6 +20,7 @@ __all__ = [
     "Facts",
     "HierarchicalTextEncoder",
     "ImageEncoder",
+    "JoinedEncoder",
     "LearnedEmbedding",
     "RegionEncoder",
     "TextEncoder",
