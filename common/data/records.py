@@ -35,6 +35,9 @@ class VQARecord:
     types: names of the groups that this question is scored in, such as ("colour",) or ("what color", "other").
     boxes: the objects of the picture.
     focus: the objects that the question singles out, where attention is expected; empty where it singles out none.
+    facts: what else is known, one text each, the oldest first: captions of the picture, a knowledge base's sentences,
+        earlier turns of a dialogue.
+    choices: the answers offered to choose from; empty where the answer is free.
     """
 
     image: Path
@@ -45,6 +48,8 @@ class VQARecord:
     types: tuple[str, ...] = ()
     boxes: tuple[NamedBox, ...] = ()
     focus: tuple[NamedBox, ...] = ()
+    facts: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
