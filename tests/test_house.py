@@ -13,6 +13,7 @@ BELOW: dict[str, set[str]] = {
     "common.errors": set(),
     "common.commands": {"common.errors"},
     "common.files": {"common.errors"},
+    "common.statistics": {"common.errors"},
     "common.attention": {"common.errors"},
     "common.data": {"common.errors", "common.files", "common.attention"},
     "common.encoders": {"common.errors", "common.attention", "common.data"},
