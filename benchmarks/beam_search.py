@@ -9,8 +9,8 @@ import torch
 from benchmarks.captioner import SIZES, decoder, features, floor
 from benchmarks.timing import arguments, print_table
 from captioning.decoders import Decoder
-from captioning.search import Hypothesis, Search, beam_search
 from common.errors import SaccadeError
+from common.search import Hypothesis, Search, beam_search
 
 # A fresh model finds all words about as likely, and rounding would choose among them; a trained one does not.
 SHARPNESS = 10

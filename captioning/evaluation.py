@@ -9,11 +9,11 @@ from tqdm import tqdm
 from captioning.data import CaptionBatch
 from captioning.metrics import score_captions
 from captioning.module import CaptioningModule
-from captioning.search import Search
 from common.data.images import image_size
 from common.data.records import CaptionRecord, Prediction
 from common.data.scenes import named_pairs
 from common.explain.grounding import PointingGame, object_mentions
+from common.search import Search
 
 
 def caption_all(

@@ -15,7 +15,6 @@ from captioning.data import CaptionBatch, CaptioningData
 from captioning.decoders import Decoder
 from captioning.metrics import bleu, cider_d
 from captioning.objectives import Objective
-from captioning.search import Hypothesis, Search, beam_search
 from common.attention import AttentionMap, AttentionMechanism, Boxes, Grid, VisualFeatures
 from common.data.batches import ImageBatch
 from common.data.images import load_image
@@ -26,6 +25,7 @@ from common.data.vocabulary import Vocabulary
 from common.errors import ConfigError
 from common.explain.canvas import figure_to_image
 from common.explain.overlays import draw_caption
+from common.search import Hypothesis, Search, beam_search
 from common.training.checkpoints import build_encoder
 from common.training.optimisation import Optimisation
 from common.training.parts import Part, build, find_class, read_part

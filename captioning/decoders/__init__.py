@@ -1,7 +1,7 @@
 """Caption decoders."""
 
 from captioning.decoders.adaptive import AdaptiveAttention
-from captioning.decoders.base import AttentionFactory, Decoder, DecoderState, Step, TeacherForced
+from captioning.decoders.base import AttentionFactory, Decoder, TeacherForced
 from captioning.decoders.show_attend_tell import ShowAttendTell
 from captioning.decoders.transformer import TransformerDecoder
 
@@ -9,9 +9,7 @@ __all__ = [
     "AdaptiveAttention",
     "AttentionFactory",
     "Decoder",
-    "DecoderState",
     "ShowAttendTell",
-    "Step",
     "TeacherForced",
     "TransformerDecoder",
 ]

@@ -9,9 +9,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from captioning.decoders.base import AttentionFactory, Decoder, Step, TeacherForced
+from captioning.decoders.base import AttentionFactory, Decoder, TeacherForced
 from captioning.decoders.lstm import initialise_gates, lstm_cell
 from common.attention import AttentionOutput, PreparedKeys, SentinelAttention, VisualFeatures
+from common.search import Step
 
 
 class AdaptiveState(NamedTuple):

@@ -6,14 +6,13 @@ Shapes: B pictures, Q sequences of each (captions, beams or samples), T words, R
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from typing_extensions import Self
 
-from common.attention import AttentionMechanism, AttentionOutput, VisualFeatures
+from common.attention import AttentionMechanism, VisualFeatures
+from common.search.decoder import State, Step
 
 
 @runtime_checkable
@@ -23,27 +22,6 @@ class AttentionFactory(Protocol):
     def __call__(self, *, query_dim: int, key_dim: int) -> AttentionMechanism[Any]:
         """Attention of queries [.. query_dim] to keys [.. key_dim]."""
         ...
-
-
-@runtime_checkable
-class DecoderState(Protocol):
-    """What a decoder remembers between two words."""
-
-    def reorder(self, parents: Int[Tensor, "B Q"]) -> Self:
-        """The state whose sequence q continues sequence parents[q] of the same picture."""
-        ...
-
-
-State = TypeVar("State", bound=DecoderState)
-
-
-@dataclass(frozen=True)
-class Step(Generic[State]):
-    """One word further."""
-
-    log_probs: Float[Tensor, "B Q V"]
-    state: State
-    attention: AttentionOutput
 
 
 class TeacherForced(NamedTuple):

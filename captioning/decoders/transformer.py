@@ -11,9 +11,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from captioning.decoders.base import Decoder, Step, TeacherForced
+from captioning.decoders.base import Decoder, TeacherForced
 from common.attention import AttentionOutput, VisualFeatures
 from common.attention.transformer import MultiHeadAttention, ProjectedKeys, TransformerLayer, feed_forward, sinusoids
+from common.search import Step
 
 Mesh = Literal["paper", "code"]
 # Keys and values, as one layer's heads see them, of the words so far of all N = B * Q sequences.

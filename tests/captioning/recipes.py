@@ -8,9 +8,9 @@ import torch
 
 from captioning.data import CaptionBatch, CaptioningData
 from captioning.module import CaptioningModule
-from captioning.search import Search
 from common.data.module import Loading
 from common.data.scenes import SceneCaptions
+from common.search import Search
 from common.training.optimisation import Optimisation
 from common.training.parts import Part
 

@@ -8,12 +8,12 @@ import torch
 from lightning.pytorch import Trainer
 
 from captioning.module import CaptioningModule
-from captioning.search import Search
 from common.attention import Boxes, Grid
 from common.data.module import Loading
 from common.data.records import Prediction
 from common.encoders import ImageEncoder
 from common.errors import CheckpointError, ConfigError
+from common.search import Search
 from common.training.checkpoints import build_encoder, load_module
 from common.training.task import SHOWN
 from tests.captioning import recipes

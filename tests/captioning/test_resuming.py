@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import Trainer
 
 from captioning.module import CaptioningModule
-from captioning.search import Search
+from common.search import Search
 from common.training.callbacks import EpochSeeds, best_and_last
 from common.training.checkpoints import WholeFileIO
 from common.training.optimisation import Optimisation

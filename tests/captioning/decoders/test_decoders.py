@@ -7,8 +7,8 @@ from itertools import product
 import pytest
 import torch
 
-from captioning.search import Search, beam_search
 from common.attention import VisualFeatures
+from common.search import Search, beam_search
 from tests.captioning.decoders.cases import DECODERS, REGIONS, WORDS, build, captions, pictures
 
 every_decoder = pytest.mark.parametrize("name", DECODERS)

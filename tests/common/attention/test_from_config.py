@@ -12,11 +12,11 @@ import yaml
 from torch import nn
 
 from captioning.decoders import Decoder
-from captioning.search import Search, beam_search
 from common.attention import AttentionMechanism, Boxes, CoAttention, Grid, VisualFeatures
 from common.data.vocabulary import START
 from common.encoders import TextEncoder
 from common.errors import ConfigError
+from common.search import Search, beam_search
 from common.training.parts import Part, build
 from vqa.models import VQAModel
 

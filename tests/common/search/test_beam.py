@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from captioning.decoders import Decoder, ShowAttendTell, Step
-from captioning.search import Hypothesis, Search, beam_search
-from common.attention import AdditiveScore, Attention, AttentionOutput, Grid, VisualFeatures
+from captioning.decoders import Decoder, ShowAttendTell
+from common.attention import AdditiveScore, Attention, VisualFeatures
 from common.data.vocabulary import END, PAD, START, UNKNOWN
 from common.errors import ConfigError
+from common.search import Hypothesis, Search, beam_search
+from tests.common.search.scripted import WORDS, Scripted, pictures
 
-WORDS = 7  # the four specials and three others
 LONGEST = 3
 EVERYTHING = sum(3**length for length in range(LONGEST + 1))  # captions there are
 
@@ -32,11 +32,6 @@ def decoder(sharpness: float = 3.0) -> ShowAttendTell:
         torch.nn.init.normal_(parameter)
     torch.nn.init.normal_(made.output.weight, std=sharpness)
     return made.double().eval()
-
-
-def pictures(batch: int = 3) -> VisualFeatures:
-    view = torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(batch, 4)
-    return VisualFeatures(torch.randn(batch, 4, 5).double(), torch.ones(batch, 4, dtype=torch.bool), Grid(2, 2, view))
 
 
 @torch.no_grad()
@@ -118,31 +113,6 @@ def test_scores_log_probabilities_and_weights_are_those_of_the_captions_own_word
             torch.testing.assert_close(each.token_log_probs.double(), log_probs, rtol=0, atol=1e-5)
             torch.testing.assert_close(each.weights, weights)
             assert each.score == pytest.approx(each.token_log_probs.sum().item(), abs=1e-5)
-
-
-class Scripted(Decoder[Any]):
-    """Says by a table what follows each word, whatever the picture; its state does not matter."""
-
-    class State:
-        def reorder(self, parents: Tensor) -> Scripted.State:
-            return self
-
-    def __init__(self, table: dict[int, dict[int, float]]) -> None:
-        super().__init__()
-        self.log_probs = torch.full((WORDS, WORDS), -30.0)
-        for word, following in table.items():
-            for other, probability in following.items():
-                self.log_probs[word, other] = torch.tensor(probability).log()
-
-    def start(self, features: VisualFeatures, sequences: int = 1) -> Any:
-        return self.State()
-
-    def step(self, tokens: Tensor, state: Any) -> Any:
-        weights = torch.nn.functional.one_hot(tokens, WORDS).float()
-        return Step(self.log_probs[tokens], state, AttentionOutput(weights, weights))
-
-    def forward(self, features: VisualFeatures, tokens: Tensor, keep: Tensor) -> Any:
-        raise NotImplementedError
 
 
 def test_a_finished_caption_keeps_its_score_while_others_go_on() -> None:

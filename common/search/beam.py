@@ -1,4 +1,4 @@
-"""Caption search: beam search over all pictures and all beams at once; a beam of one is greedy search."""
+"""Beam search over all pictures and all beams at once; a beam of one is greedy search."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from captioning.decoders.base import Decoder, DecoderState
-from common.attention import AttentionOutput, VisualFeatures
+from common.attention import AttentionOutput
 from common.data.vocabulary import END, PAD, START, UNKNOWN
 from common.errors import ConfigError
+from common.search.decoder import About, State, StepDecoder
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,7 @@ class _Trace(NamedTuple):
 
 
 @torch.no_grad()
-def beam_search(
-    decoder: Decoder[DecoderState],
-    features: VisualFeatures,
-    search: Search,
-) -> list[list[Hypothesis]]:
+def beam_search(decoder: StepDecoder[About, State], features: About, search: Search) -> list[list[Hypothesis]]:
     """The `search.beam` best captions of each picture, best first.
 
     A finished caption keeps its place in the beam; captions compete by the sum of their log-probabilities during the
