@@ -28,6 +28,23 @@ class CaptionRecord:
 
 
 @dataclass(frozen=True)
+class Scoring:
+    """What the measures of some data sets need besides a question's answers; empty where a data set does not tell.
+
+    answerable: whether the picture shows what the question asks for (VizWiz).
+    entailed: ids of the questions that whoever knows this question's answer can answer, too (GQA's consistency).
+    valid, plausible: the answers that the question allows, and those that are common in the world (GQA).
+    relevance: how right each of the record's `choices` is, in 0..1 (Visual Dialog's NDCG).
+    """
+
+    answerable: bool | None = None
+    entailed: tuple[int | str, ...] = ()
+    valid: tuple[str, ...] = ()
+    plausible: tuple[str, ...] = ()
+    relevance: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
 class VQARecord:
     """One question about one picture.
 
@@ -38,6 +55,7 @@ class VQARecord:
     facts: what else is known, one text each, the oldest first: captions of the picture, a knowledge base's sentences,
         earlier turns of a dialogue.
     choices: the answers offered to choose from; empty where the answer is free.
+    scoring: what only the measures of its data set need.
     """
 
     image: Path
@@ -50,6 +68,7 @@ class VQARecord:
     focus: tuple[NamedBox, ...] = ()
     facts: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
+    scoring: Scoring = Scoring()
 
 
 @dataclass(frozen=True)
