@@ -6,6 +6,7 @@ from common.attention.directional import DirectionalSelfAttention, SourceToToken
 from common.attention.distributions import Distribution, Entmax15, Sigmoid, Softmax, Sparsemax
 from common.attention.dynamic_memory import DynamicMemory
 from common.attention.gates import SentinelAttention
+from common.attention.grounded import GroundedWords
 from common.attention.guided import GuidedCoAttention
 from common.attention.levels import RecursiveEncoding, TwoLevel
 from common.attention.local import LocalMonotonic, LocalPredictive
@@ -66,6 +67,7 @@ __all__ = [
     "FeatureScore",
     "GeneralScore",
     "Grid",
+    "GroundedWords",
     "GuidedCoAttention",
     "GumbelStraightThrough",
     "Hard",

@@ -51,7 +51,14 @@ class AttentionUnit(nn.Module):
         self, items: Float[Tensor, "B N D"], guide: Float[Tensor, "B M D"], keep: Bool[Tensor, "B M"]
     ) -> Float[Tensor, "B N D"]:
         """The items, having looked at the guide where it is valid."""
-        return self.norm(items + self.dropout(self.attention(items, guide, keep)[0]))
+        return self.attend(items, guide, keep)[0]
+
+    def attend(
+        self, items: Float[Tensor, "B N D"], guide: Float[Tensor, "B M D"], keep: Bool[Tensor, "B M"]
+    ) -> tuple[Float[Tensor, "B N D"], Float[Tensor, "B H N M"]]:
+        """The items, and the weights of each head."""
+        context, weights = self.attention(items, guide, keep)
+        return self.norm(items + self.dropout(context)), weights
 
 
 class FeedForwardUnit(nn.Module):

@@ -22,6 +22,7 @@ from common.attention import (
     BilinearCoAttention,
     CoAttention,
     CoAttentionOutput,
+    GroundedWords,
     GuidedCoAttention,
     ParallelCoAttention,
     QuestionGuided,
@@ -36,7 +37,8 @@ class CoKind:
     """How to make a co-attention with some dropout, and which invariants it is exempt from.
 
     exempt: of "padding" (what padding holds changes nothing), "single" (a single word and a single region are the
-    summaries), "apart" (each side's weights sum to one even where the other has nothing valid), "dropout" (of its own).
+    summaries), "apart" (each side's weights sum to one even where the other has nothing valid), "words look" (without
+    words nothing is looked at), "dropout" (of its own).
     """
 
     make: Callable[[float], CoAttention]
@@ -67,6 +69,8 @@ CO_ATTENTIONS: dict[str, CoKind] = {
     "bilinear, one glimpse": CoKind(
         lambda dropout: BilinearCoAttention(DIM, 1, HIDDEN, map_dim=5, map_dropout=dropout), PAIRS
     ),
+    # the words look: without words nothing is looked at
+    "grounded words": CoKind(lambda dropout: GroundedWords(DIM, 2, 2, dropout), MAPPED | {"words look"}),
     "guided": CoKind(lambda dropout: GuidedCoAttention(DIM, 2, 2, glimpses=2, dropout=dropout), MAPPED),
     "guided, stacking, as in the code": CoKind(
         lambda dropout: GuidedCoAttention(DIM, 2, 2, "stacking", dropout=dropout, variant="code"), MAPPED

@@ -10,7 +10,7 @@ from tests.common.attention.reference import Array, Parameters, masked, softmax
 Mask = NDArray[np.bool_]
 
 
-def _linear(p: Parameters, name: str, x: Array) -> Array:
+def linear(p: Parameters, name: str, x: Array) -> Array:
     return p[f"{name}.weight"] @ x + p[f"{name}.bias"]
 
 
@@ -22,15 +22,15 @@ def layer_norm(p: Parameters, name: str, x: Array, variant: str) -> Array:
 def multi_head(p: Parameters, name: str, query: Array, guide: Array, keep: Mask, heads: int) -> Array:
     """One query looks at the guide."""
     size = len(query) // heads
-    q = _linear(p, f"{name}.map_query", query)
-    k = [_linear(p, f"{name}.map_key", each) for each in guide]
-    v = [_linear(p, f"{name}.map_value", each) for each in guide]
+    q = linear(p, f"{name}.map_query", query)
+    k = [linear(p, f"{name}.map_key", each) for each in guide]
+    v = [linear(p, f"{name}.map_value", each) for each in guide]
     joined = np.zeros(len(query))
     for head in range(heads):
         own = slice(head * size, (head + 1) * size)
         weights = masked(softmax, np.array([q[own] @ each[own] / np.sqrt(size) for each in k]), keep)
         joined[own] = sum(w * each[own] for w, each in zip(weights, v, strict=True))
-    return _linear(p, f"{name}.join", joined)
+    return linear(p, f"{name}.join", joined)
 
 
 def look(p: Parameters, name: str, items: Array, guide: Array, keep: Mask, heads: int, variant: str) -> Array:
@@ -50,7 +50,7 @@ def think(p: Parameters, name: str, items: Array, variant: str) -> Array:
             layer_norm(
                 p,
                 f"{name}.norm",
-                item + _linear(p, f"{name}.map.2", np.maximum(_linear(p, f"{name}.map.0", item), 0)),
+                item + linear(p, f"{name}.map.2", np.maximum(linear(p, f"{name}.map.0", item), 0)),
                 variant,
             )
             for item in items
@@ -60,10 +60,10 @@ def think(p: Parameters, name: str, items: Array, variant: str) -> Array:
 
 def flatten(p: Parameters, name: str, items: Array, keep: Mask) -> tuple[Array, Array]:
     """The summary and the weights of each glimpse."""
-    scores = [_linear(p, f"{name}.score.3", np.maximum(_linear(p, f"{name}.score.0", item), 0)) for item in items]
+    scores = [linear(p, f"{name}.score.3", np.maximum(linear(p, f"{name}.score.0", item), 0)) for item in items]
     weights = np.array([masked(softmax, np.array(glimpse), keep) for glimpse in zip(*scores, strict=True)])
     sums = [sum(w * item for w, item in zip(glimpse, items, strict=True)) for glimpse in weights]
-    return _linear(p, f"{name}.join", np.concatenate(sums)), weights
+    return linear(p, f"{name}.join", np.concatenate(sums)), weights
 
 
 def guided_co_attention(

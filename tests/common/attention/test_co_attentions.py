@@ -66,10 +66,12 @@ def test_weights_sum_to_one_and_are_zero_where_nothing_is_valid(kind: str, batch
     region_keep = batch[3].unsqueeze(1).expand(output.region_weights.shape)
     both = word_keep.any(-1) & region_keep.any(-1)
     parts = () if output.region_parts is None else output.region_parts.unbind(2)
+    exempt = CO_ATTENTIONS[kind].exempt
     for weights, keep in ((output.word_weights, word_keep), *((each, region_keep) for each in (output[3], *parts))):
         assert (weights >= 0).all()
         assert not weights[~keep].any()
-        expected = both if "apart" in CO_ATTENTIONS[kind].exempt else keep.any(-1)
+        needs_both = "apart" in exempt or ("words look" in exempt and keep is region_keep)
+        expected = both if needs_both else keep.any(-1)
         torch.testing.assert_close(weights.sum(-1), expected.double(), rtol=0, atol=1e-10)
     assert all(each is None or each.isfinite().all() for each in output)
 
