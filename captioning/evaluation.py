@@ -31,15 +31,28 @@ def caption_all(
 def score(
     records: Sequence[CaptionRecord], predictions: Mapping[int | str, Prediction], meteor: bool | None = None
 ) -> dict[str, float]:
-    """Every measure that the records allow, in percent (CIDEr-D times 100), by name."""
-    scores = score_captions(
+    """Every measure that the records allow, in percent (CIDEr-D times 100), by name.
+
+    Where records are of types, as NoCaps' are of domains, the captions of each are scored by themselves as well
+    ("CIDEr-D/near-domain"), as a data set of their own.
+    """
+    scores = _score_texts(records, predictions, meteor)
+    for group in sorted({group for record in records for group in record.types}):
+        members = [record for record in records if group in record.types]
+        scores |= {f"{name}/{group}": value for name, value in _score_texts(members, predictions, meteor).items()}
+    if any(record.boxes for record in records):
+        scores |= pair_agreement(records, predictions) | grounding(records, predictions)
+    return scores
+
+
+def _score_texts(
+    records: Sequence[CaptionRecord], predictions: Mapping[int | str, Prediction], meteor: bool | None
+) -> dict[str, float]:
+    return score_captions(
         {record.image_id: predictions[record.image_id].text for record in records},
         {record.image_id: record.captions for record in records},
         meteor,
     )
-    if any(record.boxes for record in records):
-        scores |= pair_agreement(records, predictions) | grounding(records, predictions)
-    return scores
 
 
 def pair_agreement(records: Sequence[CaptionRecord], predictions: Mapping[int | str, Prediction]) -> dict[str, float]:

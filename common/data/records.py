@@ -19,12 +19,16 @@ class NamedBox:
 
 @dataclass(frozen=True)
 class CaptionRecord:
-    """One picture and its reference captions (none for pictures that are only to be captioned)."""
+    """One picture and its reference captions (none for pictures that are only to be captioned).
+
+    types: names of the groups that its caption is scored in, such as ("near-domain",).
+    """
 
     image: Path
     image_id: int | str
     captions: tuple[str, ...] = ()
     boxes: tuple[NamedBox, ...] = ()
+    types: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

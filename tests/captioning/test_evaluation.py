@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,24 @@ def test_a_word_that_misnames_what_is_there_has_no_right_place_to_look(record: C
     other = CaptionRecord(record.image, 8, ("a green star",), (NamedBox((0.0, 0.0, 1.0, 1.0), "star", ("green",)),))
     said_of = {7: said("a green circle", [0, 0, 0]), 8: said("a green star", [0, 0, 0])}
     assert grounding([record, other], said_of)["maps with a known target"] == 1
+
+
+def test_records_of_types_are_scored_type_by_type_as_well(record: CaptionRecord) -> None:
+    records = [
+        replace(record, image_id=number, boxes=(), types=types, captions=(caption,))
+        for number, types, caption in [
+            (1, ("in-domain",), "a dog runs over the grass"),
+            (2, ("out-domain",), "a red tram stands in the street"),
+            (3, (), "two men on a bench in a park"),
+        ]
+    ]
+    said_of = {1: said("a dog runs over the grass", [0] * 6), 2: said("a cat", [0] * 2), 3: said("a bench", [0] * 2)}
+    scores = score(records, said_of, meteor=False)
+    for number, group in ((0, "in-domain"), (1, "out-domain")):
+        alone = score([replace(records[number], types=())], said_of, meteor=False)
+        assert {name: scores[f"{name}/{group}"] for name in alone} == alone
+    assert scores["BLEU-4/in-domain"] == pytest.approx(100)
+    assert scores["BLEU-1"] == score([replace(each, types=()) for each in records], said_of, meteor=False)["BLEU-1"]
 
 
 def test_a_perfect_caption_has_perfect_scores(record: CaptionRecord) -> None:

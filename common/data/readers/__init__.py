@@ -2,7 +2,8 @@
 
 from common.data.readers.coco import CocoCaptions
 from common.data.readers.daquar import DaquarQuestions
-from common.data.readers.flickr8k import Flickr8kCaptions
+from common.data.readers.flickr import Flickr8kCaptions, Flickr30kCaptions
+from common.data.readers.folder import PictureFolder
 from common.data.readers.jsonl import JsonlCaptions, JsonlQuestions
 from common.data.readers.karpathy import KarpathyCaptions
 from common.data.readers.shares import QuestionShare
@@ -14,9 +15,11 @@ __all__ = [
     "CocoCaptions",
     "DaquarQuestions",
     "Flickr8kCaptions",
+    "Flickr30kCaptions",
     "JsonlCaptions",
     "JsonlQuestions",
     "KarpathyCaptions",
+    "PictureFolder",
     "QuestionShare",
     "VQAQuestions",
     "VQASource",

@@ -131,6 +131,8 @@ def _named_box(box: dict[str, Any], image_width: float, image_height: float) -> 
     corners = (x / image_width, y / image_height, (x + width) / image_width, (y + height) / image_height)
     if not all(map(math.isfinite, corners)) or min(width, height) < 0 or min(image_width, image_height) <= 0:
         raise ValueError
+    if max(corners[:2]) > 1 or min(corners[2:]) < 0:  # nothing of it is in the picture
+        raise ValueError
     attributes = tuple(box.get("attributes", ()))
     if not all(isinstance(word, str) for word in (box["name"], *attributes)):
         raise TypeError

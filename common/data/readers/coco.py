@@ -1,4 +1,4 @@
-"""COCO captions (2014 and 2017): Chen et al. 2015, https://arxiv.org/abs/1504.00325."""
+"""COCO captions (2014 and 2017): Chen et al. 2015, https://arxiv.org/abs/1504.00325; and what is written like them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from common.errors import DataError
 class CocoCaptions(CaptionSource):
     """A COCO captions JSON; a list of images alone (a test set) gives records without captions.
 
-    annotations: the JSON file, such as captions_val2017.json.
+    NoCaps (Agrawal et al. 2019, https://arxiv.org/abs/1812.08658) is written in the same way, and says of each image
+    which `domain` it is of: captions are scored for each by itself.
+
+    annotations: the JSON file: captions_val2017.json, image_info_test2014.json, nocaps_val_4500_captions.json, ...
     images: the folder that its `file_name`s start from, such as val2017.
     """
 
@@ -36,5 +39,7 @@ class CocoCaptions(CaptionSource):
         for image in images:
             where = f"{self.annotations}: image {image['id']}"
             path = folder.find(image["file_name"], named_by=where)
-            records.append(CaptionRecord(path, image["id"], tuple(captions[image["id"]]), named_boxes(image, where)))
+            domain = (require_text(image["domain"], f"{where}: its domain"),) if "domain" in image else ()
+            boxes = named_boxes(image, where)
+            records.append(CaptionRecord(path, image["id"], tuple(captions[image["id"]]), boxes, domain))
         return records

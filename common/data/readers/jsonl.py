@@ -26,9 +26,9 @@ _IMAGE_KEYS = ("image", "id", "boxes", "width", "height")
 class JsonlCaptions(CaptionSource):
     """One image a line: `{"image": "photo.jpg", "captions": ["a dog on a sofa", "a sleeping dog"]}`.
 
-    Besides, if wanted: "id" (else the image's name is its id), and "boxes" (`[{"bbox": [x, y, width, height],
-    "name": "dog", "attributes": ["brown"]}]`, in pixels) with the image's "width" and "height". "captions" may be left
-    out of images that are only to be captioned.
+    Besides, if wanted: "id" (else the image's name is its id), "types" (names of the groups that it is scored in), and
+    "boxes" (`[{"bbox": [x, y, width, height], "name": "dog", "attributes": ["brown"]}]`, in pixels) with the image's
+    "width" and "height". "captions" may be left out of images that are only to be captioned.
 
     annotations: the file.
     images: the folder that the images' names start from.
@@ -40,13 +40,14 @@ class JsonlCaptions(CaptionSource):
     def read(self) -> list[CaptionRecord]:
         folder = ImageFolder(self.images)
         records = []
-        for entry, where in _lines(self.annotations, ("image",), (*_IMAGE_KEYS, "captions")):
+        for entry, where in _lines(self.annotations, ("image",), (*_IMAGE_KEYS, "captions", "types")):
             records.append(
                 CaptionRecord(
                     image=folder.find(require_text(entry["image"], f"{where}: the image"), named_by=where),
                     image_id=entry.get("id", entry["image"]),
                     captions=_texts(entry, "captions", where),
                     boxes=named_boxes(entry, where),
+                    types=_texts(entry, "types", where),
                 )
             )
         require_distinct((record.image_id for record in records), "image", self.annotations)

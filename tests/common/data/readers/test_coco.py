@@ -39,6 +39,58 @@ def test_a_list_of_images_alone_gives_records_without_captions(images: str, writ
     assert [(record.image_id, record.captions) for record in records] == [(42, ()), (9, ())]
 
 
+def test_the_image_info_of_a_test_set_gives_pictures_to_be_captioned(images: str, write: Any) -> None:
+    image = {
+        "license": 6,
+        "file_name": "COCO_val2014_000000000042.jpg",
+        "coco_url": "http://mscoco.org/images/42",
+        "width": 640,
+        "height": 427,
+        "date_captured": "2013-11-24 22:08:27",
+        "id": 42,
+    }
+    info = {
+        "info": {"year": 2014, "version": "1.0"},
+        "images": [image],
+        "licenses": [{"id": 6}],
+        "categories": [{"id": 1, "name": "person", "supercategory": "person"}],
+    }
+    records = CocoCaptions(write("image_info_test2014.json", info), images).read()
+    assert records == [CaptionRecord(Path(images, "COCO_val2014_000000000042.jpg"), 42)]
+
+
+@pytest.mark.parametrize("name", ["COCO_val2014_000000000009.jpg", "000000000009.jpg"])
+def test_both_years_are_read_by_the_names_in_their_files(name: str, images: str, write: Any) -> None:
+    captions = {
+        "images": [{"id": 9, "file_name": name}],
+        "annotations": [{"id": 1, "image_id": 9, "caption": "A dog."}],
+    }
+    assert CocoCaptions(write("c.json", captions), images).read() == [CaptionRecord(Path(images, name), 9, ("A dog.",))]
+
+
+def nocaps(**image: Any) -> dict[str, Any]:
+    first = {"id": 0, "license": 0, "open_images_id": "0013ea2087020901", "width": 1024, "height": 732}
+    return {
+        "licenses": [],
+        "info": {"url": "http://nocaps.org", "version": "0.1"},
+        "images": [first | {"file_name": "a.jpg", "domain": "near-domain"} | image],
+        "annotations": [{"image_id": 0, "id": 0, "caption": "A baby is standing in front of a house."}],
+    }
+
+
+def test_nocaps_is_read_with_each_images_domain(images: str, write: Any) -> None:
+    (record,) = CocoCaptions(write("nocaps_val_4500_captions.json", nocaps()), images).read()
+    assert record == CaptionRecord(
+        Path(images, "a.jpg"), 0, ("A baby is standing in front of a house.",), types=("near-domain",)
+    )
+
+
+@pytest.mark.parametrize("domain", [3, "", None])
+def test_a_domain_that_is_no_text_is_told(domain: Any, images: str, write: Any) -> None:
+    with pytest.raises(DataError, match=r"nocaps.json: image 0: its domain is "):
+        CocoCaptions(write("nocaps.json", nocaps(domain=domain)), images).read()
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -57,6 +109,15 @@ def test_a_list_of_images_alone_gives_records_without_captions(images: str, writ
         (
             {"images": [{"id": 9, "file_name": "a.jpg", "boxes": [{}], "width": 1, "height": 1}]},
             'not of the form {"bbox"',
+        ),
+        (
+            {
+                "images": [
+                    {"id": 9, "file_name": "a.jpg", "width": 64, "height": 48}
+                    | {"boxes": [{"bbox": [70, 10, 20, 20], "name": "dog"}]}
+                ]
+            },
+            "in pixels, with the picture's own width and height: .*70, 10",
         ),
     ],
 )
