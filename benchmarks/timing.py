@@ -11,6 +11,7 @@ from statistics import median
 from time import perf_counter
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 PRODUCT_SIZE = 1024  # of the square matrices whose product shows the machine's rate: 12 MB in all
@@ -57,21 +58,25 @@ def print_table(
     unit: str,
     units: int,
     options: argparse.Namespace,
-    floor: Floor,
+    floor: Floor | None,
     ways: Mapping[str, Callable[[], object]],
 ) -> None:
     """Time `ways`, each doing `units` units, with each number of threads of `options`, and print what comes out.
 
+    floor: None where most of the time is no arithmetic of PyTorch's.
     The last column is the ratio of the first way's time to each.
     """
     repeats = options.repeats
-    print(f"{title}\n{_processor()}, torch {torch.__version__}, float32, medians of {repeats} turns\n")
+    tools = f"torch {torch.__version__}, float32" if floor else f"NumPy {np.__version__}"
+    print(f"{title}\n{_processor()}, {tools}, medians of {repeats} turns\n")
     print(f"{'threads':>7}  {'':<22}{'ms':>10}{unit + '/s':>14}{'ratio':>8}")
     for count in dict.fromkeys(options.threads):
         torch.set_num_threads(count)
         times = in_turns(ways, repeats)
         first = next(iter(times.values()))
-        for name, seconds in (times | {"arithmetic alone": floor.seconds()}).items():
+        if floor:
+            times |= {"arithmetic alone": floor.seconds()}
+        for name, seconds in times.items():
             print(f"{count:>7}  {name:<22}{1000 * seconds:>10.1f}{units / seconds:>14.1f}{first / seconds:>8.2f}")
 
 

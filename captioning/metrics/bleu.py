@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from collections.abc import Sequence
 
-from captioning.metrics.ngrams import LONGEST, NGram, Tokens, count_ngrams
+import numpy as np
+from jaxtyping import Float, Int
+
+from captioning.metrics.ngrams import LONGEST, Tokens, count_ngrams, of_all_images, places
 
 # The official constants: nothing matched gives almost 0 instead of log 0, and nothing guessed gives 0 instead of 0 / 0.
 TINY = 1e-15
@@ -16,34 +17,52 @@ SMALL = 1e-9
 def bleu(hypotheses: Sequence[Tokens], references: Sequence[Sequence[Tokens]]) -> tuple[float, ...]:
     """BLEU-1, -2, -3 and -4 in 0..1 of a whole corpus: one hypothesis and one or more references for each image.
 
+    Raises DataError where there is no image, or one without references.
+    """
+    return tuple(bleu_of(bleu_statistics(hypotheses, references).sum(0, keepdims=True))[0].tolist())
+
+
+def bleu_statistics(hypotheses: Sequence[Tokens], references: Sequence[Sequence[Tokens]]) -> Int[np.ndarray, "N 10"]:
+    """What BLEU adds up over images: n-grams matched and guessed of each order, words, and words of the reference.
+
     Matches are clipped by the largest count in any one reference; the length that a hypothesis is held against is that
     of the reference nearest to it in length, the shorter one of two equally near ("closest").
     """
-    guessed, matched = [0] * LONGEST, [0] * LONGEST
-    hypothesis_length = reference_length = 0
-    for hypothesis, image_references in zip(hypotheses, references, strict=True):
-        length = len(hypothesis)
-        hypothesis_length += length
-        reference_length += min((abs(len(reference) - length), len(reference)) for reference in image_references)[1]
-        for order, count in enumerate(_matches(hypothesis, image_references)):
-            matched[order] += count
-            guessed[order] += max(0, length - order)
+    flat, several = of_all_images(references, len(hypotheses))
+    images = len(hypotheses)
+    counts = count_ngrams([*hypotheses, *flat])
+    image = np.concatenate([np.arange(images), np.repeat(np.arange(images), several)])
+    pairs = image[counts.sentence] * max(1, counts.table.size) + counts.ngram
+    split = int(np.searchsorted(counts.sentence, images))  # before it are the hypotheses' entries
 
-    ratio = (hypothesis_length + TINY) / (reference_length + SMALL)
-    brevity_penalty = math.exp(1 - 1 / ratio) if ratio < 1 else 1.0
-    scores, precisions = [], 1.0
-    for order in range(LONGEST):
-        precisions *= (matched[order] + TINY) / (guessed[order] + SMALL)
-        scores.append(precisions ** (1 / (order + 1)) * brevity_penalty)
-    return tuple(scores)
+    theirs = pairs[split:].argsort()
+    known, begins = np.unique(pairs[split:][theirs], return_index=True)
+    most = np.append(np.maximum.reduceat(counts.count[split:][theirs], begins) if len(begins) else begins, 0)
+    clipped = np.minimum(
+        counts.count[:split], most[places(known, pairs[:split])]
+    )  # 0, the last one, for what is not there
+    order = counts.sentence[:split] * LONGEST + counts.table.orders[counts.ngram[:split]]
+    matched = np.bincount(order, clipped, images * LONGEST).astype(np.int64).reshape(images, LONGEST)
+
+    length = counts.lengths[:images, None]
+    guessed = (length - np.arange(LONGEST)).clip(min=0)
+    return np.concatenate([matched, guessed, length, _closest(counts.lengths, images, several)], axis=1)
 
 
-def _matches(hypothesis: Tokens, references: Sequence[Tokens]) -> list[int]:
-    """For each order, how many n-grams of the hypothesis are in the references, each at most as often as in one."""
-    most: Counter[NGram] = Counter()
-    for reference in references:
-        most |= count_ngrams(reference)  # the union of counters keeps the larger count
-    matched = [0] * LONGEST
-    for ngram, count in (count_ngrams(hypothesis) & most).items():
-        matched[len(ngram) - 1] += count
-    return matched
+def bleu_of(sums: Float[np.ndarray, "S 10"] | Int[np.ndarray, "S 10"]) -> Float[np.ndarray, "S 4"]:
+    """BLEU-1 to -4 of sums of statistics."""
+    matched, guessed, (words, reference) = sums[:, :LONGEST], sums[:, LONGEST : 2 * LONGEST], sums[:, 2 * LONGEST :].T
+    lengths = (words + TINY) / (reference + SMALL)
+    penalty = np.exp(np.minimum(0, 1 - 1 / lengths))
+    precisions = np.cumprod((matched + TINY) / (guessed + SMALL), axis=1)
+    return precisions ** (1 / np.arange(1, LONGEST + 1)) * penalty[:, None]
+
+
+def _closest(
+    lengths: Int[np.ndarray, " sentences"], images: int, several: Int[np.ndarray, " N"]
+) -> Int[np.ndarray, "N 1"]:
+    """The length of each image's reference that is nearest in length to the hypothesis."""
+    reference, base = lengths[images:], int(lengths.max()) + 1
+    gaps = np.abs(reference - np.repeat(lengths[:images], several))
+    begins = several.cumsum() - several
+    return (np.minimum.reduceat(gaps * base + reference, begins) % base)[:, None]

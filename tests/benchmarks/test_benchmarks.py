@@ -7,11 +7,13 @@ import time
 
 import pytest
 
-from benchmarks import beam_search, timing, train_step
+from benchmarks import beam_search, cider_reward, timing, train_step
 from common.errors import SaccadeError
 
 SIZES = {"threads": 1, "repeats": 1, "regions": 6, "width": 8, "hidden": 8, "vocabulary": 30, "words": 3}
 TINY = [f"--{name}={size}" for name, size in SIZES.items()]
+
+CIDER = ["--repeats=1", "--pictures=4", "--corpus=20", "--words=6", "--vocabulary=50"]
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +56,18 @@ def test_beam_search_times_nothing_when_the_captions_differ(monkeypatch: pytest.
     monkeypatch.setattr(beam_search, "beam_search", wrong_alone)
     with pytest.raises(SaccadeError, match="picture 0: the captions differ"):
         beam_search.main([*TINY, "--pictures", "3", "--beam", "2"])
+
+
+def test_cider_reward_prints_both_implementations(capsys: pytest.CaptureFixture[str]) -> None:
+    cider_reward.main(CIDER)
+    table = rows(capsys.readouterr().out)
+    assert list(table) == ["formula as it stands", "Saccade"]
+
+
+def test_cider_reward_times_nothing_when_the_rewards_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cider_reward, "SIGMA", 1.0)
+    with pytest.raises(SaccadeError, match="the rewards differ, by up to"):
+        cider_reward.main(CIDER)
 
 
 def test_the_ways_run_in_turns_and_the_first_turn_does_not_count() -> None:
