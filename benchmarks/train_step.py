@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from benchmarks.captioner import SIZES, decoder, features, floor
 from benchmarks.timing import arguments, print_table
 from captioning.decoders import ShowAttendTell
-from captioning.objectives import CrossEntropy, DoublyStochastic
+from captioning.objectives import Captions, CrossEntropy, DoublyStochastic
 from common.attention import AdditiveScore
 from common.errors import SaccadeError
 
@@ -96,8 +96,8 @@ def build(sizes: Namespace) -> dict[str, Callable[[], float]]:
     def loss() -> Tensor:
         captions = tokens.unsqueeze(1)  # [B 1 T + 1]
         targets, keep = captions[..., 1:], torch.ones_like(captions[..., 1:], dtype=torch.bool)
-        output = ours(visual, captions[..., :-1], keep)
-        terms = [each for objective in objectives for each in objective(output, targets, keep, visual.keep).values()]
+        given = Captions(ours, visual, captions[..., :-1], targets, keep, records=())
+        terms = [each for objective in objectives for each in objective(given).values()]
         return torch.stack(terms).sum()
 
     return {"word by word": _step(plain, partial(plain, visual.values, tokens)), "Saccade": _step(ours, loss)}

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from captioning.data import CaptionBatch, CaptioningData
 from captioning.decoders import Decoder
 from captioning.metrics import bleu, cider_d
-from captioning.objectives import Objective
+from captioning.objectives import Captions, Objective
 from common.attention import AttentionMap, AttentionMechanism, Boxes, Grid, VisualFeatures
 from common.data.batches import ImageBatch
 from common.data.images import load_image
@@ -80,24 +80,30 @@ class CaptioningModule(TaskModule):
             region_dim=self.encoder.dim,
             **_given_attention(decoder, attention),
         )
-        self.objectives = nn.ModuleList(build(objective, Objective) for objective in objectives)
+        self.objectives = nn.ModuleList(build(objective, Objective, vocabulary=self.words) for objective in objectives)
         self.optimisation = optimisation
         self.search = search
         self._written: dict[int | str, list[str]] = {}
         self._references: dict[int | str, list[list[str]]] = {}
 
     def attach(self, data: CaptioningData, splits: Collection[str] = SPLITS) -> None:
-        """Tell the data how this model wants its pictures and words, and which `splits` are wanted."""
+        """Tell the data how this model wants its pictures and words, and which `splits` are wanted.
+
+        The objectives learn what there is to know of the training split, where it is one of these.
+        """
         data.attach(self.encoder, self.words.words, splits)
+        if "train" in splits and data.sources["train"] is not None:
+            for objective in self.objectives:
+                objective.prepare(data.records("train"))  # type: ignore[operator]
 
     def forward(self, batch: CaptionBatch) -> dict[str, Float[Tensor, ""]]:
         """The objectives' terms, scalars by name, on the captions [B Q T] of a batch."""
         features = self.features(batch.visual)
-        targets, keep = batch.tokens[..., 1:], batch.keep[..., 1:]
-        output = self.decoder(features, batch.tokens[..., :-1], keep)
+        inputs, targets, keep = batch.tokens[..., :-1], batch.tokens[..., 1:], batch.keep[..., 1:]
+        captions = Captions(self.decoder, features, inputs, targets, keep, batch.records)
         terms: dict[str, Float[Tensor, ""]] = {}
         for objective in self.objectives:
-            terms |= objective(output, targets, keep, features.keep)
+            terms |= objective(captions)
         return terms
 
     def training_step(self, batch: CaptionBatch, batch_index: int) -> Tensor:
@@ -106,6 +112,9 @@ class CaptioningModule(TaskModule):
         loss = torch.stack(list(terms.values())).sum()
         size = len(batch.records)
         self.log_dict({f"train/{name}": term.detach() for name, term in terms.items()}, batch_size=size)
+        for objective in self.objectives:
+            readings = objective.readings()  # type: ignore[operator]
+            self.log_dict({f"train/{name}": value for name, value in readings.items()}, batch_size=size)
         self.log("train/loss", loss.detach(), batch_size=size)
         return loss
 

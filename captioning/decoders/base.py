@@ -28,12 +28,14 @@ class TeacherForced(NamedTuple):
     """The decoder's output on given captions. The M valid words stand in the row-major order of `keep`.
 
     attention_log_prob, entropy: of hard attention's choices; None for other attention.
+    parts: the weights of each of P heads, hops, ..., see `AttentionOutput`; None where there is but one distribution.
     """
 
     log_probs: Float[Tensor, "M V"]
     weights: Float[Tensor, "B Q T R"]
     attention_log_prob: Float[Tensor, "B Q T"] | None = None
     entropy: Float[Tensor, "B Q T"] | None = None
+    parts: Float[Tensor, "B Q T P R"] | None = None
 
 
 class Decoder(nn.Module, ABC, Generic[State]):

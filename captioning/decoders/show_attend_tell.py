@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -127,12 +128,10 @@ class ShowAttendTell(Decoder[ShowAttendTellState]):
             attentions.append(attention)
         # The output layer, by far the widest, runs once over all valid words.
         hidden, context = (torch.stack(steps, 2)[keep] for steps in (hiddens, contexts))  # [M H], [M D]
-        log_prob, entropy = (
-            None if attentions[0].log_prob is None else torch.stack([getattr(step, name) for step in attentions], 2)
-            for name in ("log_prob", "entropy")
-        )
-        weights = torch.stack([step.weights for step in attentions], 2)  # [B Q T R]
-        return TeacherForced(self._log_probs(embedded[keep], hidden, context), weights, log_prob, entropy)
+        log_probs = self._log_probs(embedded[keep], hidden, context)
+        log_prob, entropy, parts = (_stacked(attentions, name) for name in ("log_prob", "entropy", "parts"))
+        weights = torch.stack([each.weights for each in attentions], 2)  # [B Q T R]
+        return TeacherForced(log_probs, weights, log_prob, entropy, parts)
 
     def _advance(
         self, word_gates: Float[Tensor, "B Q G"], state: ShowAttendTellState
@@ -152,3 +151,9 @@ class ShowAttendTell(Decoder[ShowAttendTellState]):
         """The deep output layer (equation 7)."""
         summed = embedded + self.output_hidden(self.dropout(hidden)) + self.output_context(context)
         return self.output(self.activation(summed)).log_softmax(-1)
+
+
+def _stacked(steps: Sequence[AttentionOutput], name: str) -> Float[Tensor, "B Q T *parts"] | None:
+    """What the attention returned at each step under this name; None where it returns none."""
+    values = [getattr(step, name) for step in steps]
+    return None if values[0] is None else torch.stack(values, 2)

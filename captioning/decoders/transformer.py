@@ -211,7 +211,9 @@ class TransformerDecoder(Decoder[TransformerState]):
     ) -> TeacherForced:
         """Log-probabilities [M V] of what follows each valid word of given captions [B Q T]."""
         words, _, attention = self._advance(tokens, self.start(features, tokens.shape[1]))
-        return TeacherForced(self._log_probs(words[keep]), attention.weights.unflatten(1, tokens.shape[1:]))
+        assert attention.parts is not None
+        weights, heads = (each.unflatten(1, tokens.shape[1:]) for each in (attention.weights, attention.parts))
+        return TeacherForced(self._log_probs(words[keep]), weights, parts=heads)
 
     def _advance(
         self, tokens: Int[Tensor, "B Q T"], state: TransformerState

@@ -21,7 +21,7 @@ class StructuredPooling(AttentionMechanism[AttentionOutput]):
 
     Args:
         hidden_dim: d_a, rows of W_1.
-        glimpses: r. That they look at different items is the work of `redundancy` as a part of the loss.
+        glimpses: r. That they look at different items is the work of `redundancy` in the loss.
         dropout: of M.
     """
 

@@ -20,14 +20,18 @@ def test_teacher_forcing_is_stepping_word_by_word(name: str) -> None:
     tokens, keep = captions()
     output = decoder(features, tokens, keep)
     assert output.log_probs.shape == (keep.sum(), WORDS)
-    state, log_probs, weights = decoder.start(features, 3), [], []
+    state, log_probs, weights, parts = decoder.start(features, 3), [], [], []
     for words in tokens.unbind(-1):
         step = decoder.step(words, state)
         state = step.state
         log_probs.append(step.log_probs)
         weights.append(step.attention.weights)
+        parts.append(step.attention.parts)
     torch.testing.assert_close(torch.stack(log_probs, 2)[keep], output.log_probs, rtol=0, atol=1e-12)
     torch.testing.assert_close(torch.stack(weights, 2), output.weights, rtol=0, atol=1e-12)
+    assert (output.parts is None) == (decoder.part_axis is None)
+    if output.parts is not None:
+        torch.testing.assert_close(torch.stack(parts, 2), output.parts, rtol=0, atol=1e-12)
 
 
 @every_decoder

@@ -2,116 +2,15 @@ from __future__ import annotations
 
 import math
 from itertools import product
-from typing import Literal
 
 import pytest
 import torch
 from torch import Tensor
 
 from captioning.decoders import TeacherForced
-from captioning.objectives import CrossEntropy, DoublyStochastic, HardAttentionReinforce, Objective
+from captioning.objectives import CrossEntropy, HardAttentionReinforce
 from common.errors import ConfigError
-from common.training.parts import Part, build
-
-Reduction = Literal["paper", "code", "mean"]
-REDUCTIONS: tuple[Reduction, ...] = ("paper", "code", "mean")
-
-
-def valid(*lengths: list[int]) -> Tensor:
-    """keep [B Q T] of captions of these lengths."""
-    counts = torch.tensor(lengths)
-    return torch.arange(int(counts.max())) < counts.unsqueeze(-1)
-
-
-def given(keep: Tensor, words: int = 5, regions: int = 4) -> tuple[TeacherForced, Tensor]:
-    """A decoder's output and targets, both at random."""
-    log_probs = torch.randn(int(keep.sum()), words).double().log_softmax(-1)
-    weights = torch.rand(*keep.shape, regions).double()
-    return TeacherForced(log_probs, weights), torch.randint(0, words, keep.shape)
-
-
-def all_regions(batch: int, regions: int = 4) -> Tensor:
-    return torch.ones(batch, regions, dtype=torch.bool)
-
-
-@pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
-def test_cross_entropy_is_the_mean_over_words_with_smoothing_over_the_whole_vocabulary(smoothing: float) -> None:
-    keep = valid([3, 1], [2, 0])
-    output, targets = given(keep)
-    expected = 0.0
-    for row, target in zip(output.log_probs, targets[keep], strict=True):
-        for word, log_prob in enumerate(row.tolist()):
-            share = (1 - smoothing) * (word == target) + smoothing / 5
-            expected -= share * log_prob / 6
-    loss = CrossEntropy(smoothing)(output, targets, keep, all_regions(2))
-    assert {name: term.item() for name, term in loss.items()} == {"cross_entropy": pytest.approx(expected)}
-
-
-@pytest.mark.parametrize("reduction", REDUCTIONS)
-def test_looking_once_at_each_region_costs_nothing(reduction: Reduction) -> None:
-    keep = valid([4], [4])
-    weights = torch.eye(4)[torch.stack([torch.randperm(4), torch.randperm(4)])].unsqueeze(1)  # [2 1 4 4]
-    output = TeacherForced(torch.zeros(8, 5), weights)
-    loss = DoublyStochastic(1.0, reduction)(output, torch.zeros(2, 1, 4, dtype=torch.long), keep, all_regions(2))
-    assert loss["doubly_stochastic"] == 0
-
-
-def test_the_three_reductions_differ_by_the_numbers_of_captions_and_regions() -> None:
-    keep = valid([3, 2], [1, 3])
-    output, targets = given(keep)
-    paper, code, mean = (
-        DoublyStochastic(1.0, reduction)(output, targets, keep, all_regions(2))["doubly_stochastic"].item()
-        for reduction in REDUCTIONS
-    )
-    captions, regions = 4, 4
-    by_hand = sum(
-        (1 - sum(output.weights[row, q, t, r].item() for t in range(3) if keep[row, q, t])) ** 2
-        for row, q, r in product(range(2), range(2), range(regions))
-    )
-    assert paper == pytest.approx(by_hand / captions)
-    assert code / paper == pytest.approx(captions / regions)
-    assert mean / paper == pytest.approx(1 / regions)
-    doubled = DoublyStochastic(2.0)(output, targets, keep, all_regions(2))["doubly_stochastic"].item()
-    assert doubled == pytest.approx(2 * paper)
-
-
-@pytest.mark.parametrize("reduction", REDUCTIONS)
-def test_padded_steps_regions_and_captions_count_for_nothing(reduction: Reduction) -> None:
-    objective = DoublyStochastic(1.0, reduction)
-    keep = valid([3, 2])
-    output, targets = given(keep)
-    bare = objective(output, targets, keep, all_regions(1))["doubly_stochastic"]
-    padded_keep = torch.zeros(1, 4, 5, dtype=torch.bool)  # two more captions, two more steps
-    padded_keep[:, :2, :3] = keep
-    weights = torch.rand(1, 4, 5, 6).double()  # and two more regions
-    weights[:, :2, :3, :4] = output.weights
-    weights = torch.where(padded_keep.unsqueeze(-1), weights, 7.0)
-    weights[..., 4:] = 0
-    regions = torch.tensor([[True] * 4 + [False] * 2])
-    padded_targets = torch.zeros(padded_keep.shape, dtype=torch.long)
-    padded = objective(TeacherForced(output.log_probs, weights), padded_targets, padded_keep, regions)
-    torch.testing.assert_close(padded["doubly_stochastic"], bare)
-
-
-@pytest.mark.parametrize("reduction", REDUCTIONS)
-def test_a_picture_without_regions_misses_none(reduction: Reduction) -> None:
-    keep = valid([3], [2])
-    output, targets = given(keep)
-    regions = all_regions(2)
-    regions[1] = False
-    output = output._replace(weights=output.weights * regions[:, None, None])
-    loss = DoublyStochastic(1.0, reduction)(output, targets, keep, regions)["doubly_stochastic"]
-    alone = DoublyStochastic(1.0, reduction)(
-        TeacherForced(output.log_probs, output.weights[:1]), targets[:1], keep[:1], regions[:1]
-    )["doubly_stochastic"]
-    torch.testing.assert_close(loss, alone if reduction == "code" else alone / 2)
-
-
-def test_an_unknown_reduction_is_refused() -> None:
-    part: Part = {"class_path": "captioning.objectives.DoublyStochastic", "init_args": {"reduction": "sum"}}
-    with pytest.raises(ConfigError, match=r"'reduction' must be one of 'paper', 'code', 'mean', not 'sum'"):
-        build(part, Objective)
-
+from tests.captioning.objectives.cases import all_regions, given, given_to, valid
 
 # Hard attention on a toy: one picture, two steps, three regions; which word follows depends on all choices so far.
 STEPS, REGIONS, WORDS = 2, 3, 4
@@ -162,8 +61,8 @@ def test_the_estimators_mean_over_all_choices_is_the_exact_gradient(baseline: fl
     estimate = torch.zeros(())
     for s in CHOICES:
         output = toy.output(*s)
-        terms = reinforce(output, toy.targets, toy.keep, all_regions(1, REGIONS))
-        terms |= CrossEntropy()(output, toy.targets, toy.keep, all_regions(1, REGIONS))
+        terms = reinforce(given_to(output, toy.targets, toy.keep, all_regions(1, REGIONS)))
+        terms |= CrossEntropy()(given_to(output, toy.targets, toy.keep, all_regions(1, REGIONS)))
         estimate = estimate + toy.probability(*s).detach() * torch.stack(list(terms.values())).sum()
     for found, true in zip(torch.autograd.grad(estimate, toy.parameters), expected, strict=True):
         torch.testing.assert_close(found, true, rtol=0, atol=1e-12)
@@ -174,9 +73,9 @@ def test_entropy_is_rewarded_as_a_mean_over_valid_words() -> None:
     output = toy.output(0, 1)
     assert output.entropy is not None
     objective = HardAttentionReinforce(weight=0.0, entropy_weight=0.1)
-    one = objective(output, toy.targets, torch.tensor([[[True, False]]]), all_regions(1, 3))
+    one = objective(given_to(output, toy.targets, torch.tensor([[[True, False]]]), all_regions(1, 3)))
     assert one["attention_entropy"].item() == pytest.approx(-0.1 * output.entropy[0, 0, 0].item())
-    both = objective(output, toy.targets, toy.keep, all_regions(1, 3))
+    both = objective(given_to(output, toy.targets, toy.keep, all_regions(1, 3)))
     assert both["attention_entropy"].item() == pytest.approx(-0.1 * output.entropy.mean().item())
     gradient = torch.autograd.grad(both["attention_entropy"], toy.first)[0]
     p, h = toy.first.softmax(0), output.entropy[0, 0, 0]
@@ -199,19 +98,19 @@ def certain(
 
 def test_the_baseline_starts_at_the_first_batch_and_then_follows_slowly() -> None:
     objective = HardAttentionReinforce(decay=0.9)
-    objective(*certain([-2.0, -4.0], [2, 3]), all_regions(1, 3))
+    objective(given_to(*certain([-2.0, -4.0], [2, 3]), all_regions(1, 3)))
     assert objective.baseline.item() == pytest.approx(-3.0)
-    terms = objective(*certain([-1.0], [2]), all_regions(1, 3))
+    terms = objective(given_to(*certain([-1.0], [2]), all_regions(1, 3)))
     assert terms["reinforce"].item() == pytest.approx(-(-1.0 - -3.0) * -2.0 / 2), "by the baseline of earlier batches"
     assert objective.baseline.item() == pytest.approx(0.9 * -3.0 + 0.1 * -1.0)
     objective.eval()
-    objective(*certain([-9.0], [2]), all_regions(1, 3))
+    objective(given_to(*certain([-9.0], [2]), all_regions(1, 3)))
     assert objective.baseline.item() == pytest.approx(-2.8), "evaluation leaves it alone"
 
 
 def test_evaluation_before_training_leaves_no_trace() -> None:
     objective = HardAttentionReinforce().eval()
-    terms = objective(*certain([-9.0], [2]), all_regions(1, 3))
+    terms = objective(given_to(*certain([-9.0], [2]), all_regions(1, 3)))
     assert terms["reinforce"].item() == pytest.approx(0, abs=1e-6)
     assert not objective.seen
     assert objective.baseline == 0
@@ -220,7 +119,7 @@ def test_evaluation_before_training_leaves_no_trace() -> None:
 def test_the_mean_reward_does_not_grow_with_the_captions_length() -> None:
     for reward, expected in (("sum", -4.5), ("mean", -1.5)):
         objective = HardAttentionReinforce(reward=reward)  # type: ignore[arg-type]
-        objective(*certain([-3.0, -6.0], [2, 4]), all_regions(1, 3))
+        objective(given_to(*certain([-3.0, -6.0], [2, 4]), all_regions(1, 3)))
         assert objective.baseline.item() == pytest.approx(expected)
 
 
@@ -239,7 +138,7 @@ def test_captions_that_are_not_there_move_neither_loss_nor_baseline() -> None:
         objective = HardAttentionReinforce()
         objective.baseline.fill_(-1.0)
         objective.seen.fill_(True)
-        terms = objective(output, targets, keep, all_regions(1, 3))
+        terms = objective(given_to(output, targets, keep, all_regions(1, 3)))
         losses.append((terms["reinforce"].item(), terms["attention_entropy"].item(), objective.baseline.item()))
     assert losses[0] == pytest.approx(losses[1])
 
@@ -248,4 +147,4 @@ def test_soft_attention_is_refused_in_one_line() -> None:
     keep = valid([3])
     output, targets = given(keep)
     with pytest.raises(ConfigError, match=r"^HardAttentionReinforce is for hard attention: [^\n]*Hard$"):
-        HardAttentionReinforce()(output, targets, keep, all_regions(1))
+        HardAttentionReinforce()(given_to(output, targets, keep, all_regions(1)))
