@@ -51,7 +51,7 @@ def configure(
     Raises:
         ConfigError: the rate is to fall until the last step, but training has no end.
     """
-    optimizer = AdamW(_groups(module, optimisation, encoder), fused=_on_cpu(module) or None)
+    optimizer = AdamW(_groups(module, optimisation, encoder), fused=_fuses(module) or None)
     factor = rate_factor(optimisation, module.trainer.estimated_stepping_batches)
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}}
 
@@ -95,7 +95,9 @@ def _groups(module: nn.Module, optimisation: Optimisation, encoder: nn.Module | 
     ]
 
 
-def _on_cpu(module: nn.Module) -> bool:
-    """There one fused kernel spares several passes over the memory; on a GPU it would forbid clipping in float16, and
-    PyTorch's own choice (None) is one kernel for many parameters."""
-    return all(each.device.type == "cpu" for each in module.parameters())
+def _fuses(module: LightningModule) -> bool:
+    """On a CPU one fused kernel spares several passes over the memory; on a GPU it would forbid clipping in float16, and
+    PyTorch's own choice (None) is one kernel for many parameters. In mixed precision Lightning clips no gradients that
+    a fused kernel is to scale, wherever it runs."""
+    on_cpu = all(each.device.type == "cpu" for each in module.parameters())
+    return on_cpu and "mixed" not in str(module.trainer.precision)

@@ -22,13 +22,14 @@ class Reader(LightningModule):
 class Steps:
     """As much of a trainer as `configure` asks for."""
 
-    def __init__(self, total: float) -> None:
+    def __init__(self, total: float, precision: str) -> None:
         self.estimated_stepping_batches = total
+        self.precision = precision
 
 
-def reader(total: float = 10) -> Reader:
+def reader(total: float = 10, precision: str = "32-true") -> Reader:
     module = Reader()
-    module._trainer = Steps(total)  # type: ignore[assignment]
+    module._trainer = Steps(total, precision)  # type: ignore[assignment]
     return module
 
 
@@ -93,3 +94,11 @@ def test_elsewhere_than_on_a_cpu_pytorch_chooses_how_to_step() -> None:
 def test_impossible_values_are_refused(setting: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=f"optimisation.{next(iter(setting))} must not be negative"):
         Optimisation(**setting)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("precision", "fused"), [("32-true", True), ("bf16-mixed", None)])
+def test_steps_are_fused_on_a_cpu_but_not_in_mixed_precision_where_gradients_could_not_be_clipped(
+    precision: str, fused: bool | None
+) -> None:
+    optimizer = configure(reader(precision=precision), Optimisation())["optimizer"]
+    assert optimizer.defaults["fused"] is fused
