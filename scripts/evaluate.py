@@ -29,9 +29,9 @@ from common.training.composition import check_names, compose
 from common.training.parts import build
 from vqa.data import VQAData
 from vqa.metrics import measures_for
+from vqa.metrics.wups import Similarity, WupTable, wordnet_similarity
 from vqa.module import VQAModule
 from vqa.results import write_answers
-from vqa.wups import Similarity, WupTable, wordnet_similarity
 
 Scores = dict[str, float]
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import ConfigError, DataError
-from vqa.wups import Wups, WupTable, wordnet_similarity
+from vqa.metrics.wups import Wups, WupTable, wordnet_similarity
 
 WORDS = ["chair", "table", "tape_dispenser", "red"]
 SIMILARITIES = np.array([[1, 0.9, 0.5, 0.1], [0.9, 1, 0.4, 0.2], [0.5, 0.4, 1, 0], [0.1, 0.2, 0, 1]], dtype=np.float32)

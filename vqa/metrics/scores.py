@@ -1,0 +1,99 @@
+"""Scores of answers to a whole data set, overall and by type of question."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from typing import TypeAlias
+
+from common.data.records import VQARecord
+from common.errors import DataError
+from vqa.metrics.accuracy import Version, exact_match, vqa_accuracy
+from vqa.metrics.wups import Similarity, Wups
+
+Id: TypeAlias = int | str
+Measure: TypeAlias = Callable[[str, Sequence[str]], float]  # (prediction, annotators' answers) -> 0..1
+
+NAMED = 3  # ids that a message names
+
+
+def measures_for(
+    records: Sequence[VQARecord], similarity: Similarity | None = None, version: Version = "2021"
+) -> dict[str, Measure]:
+    """The measures that fit a data set: VQA accuracy for several annotators, exact matches for one; and WUPS at 0.9 and
+    0.0 as well where a similarity of words is given.
+    """
+    several = any(len(record.answers) > 1 for record in records)
+    measures: dict[str, Measure] = {"accuracy": partial(vqa_accuracy, version=version) if several else exact_match}
+    if similarity is not None:
+        measures |= {f"WUPS@{threshold}": Wups(similarity, threshold) for threshold in (0.9, 0.0)}
+    return measures
+
+
+def score_each(predictions: Mapping[Id, str], records: Sequence[VQARecord], measure: Measure) -> list[float]:
+    """One measure of the answer to each question, in 0..1, in the records' order; raises as `score_answers`."""
+    check_predictions(predictions, records)
+    return [measure(predictions[record.question_id], record.answers) for record in records]
+
+
+def score_answers(
+    predictions: Mapping[Id, str], records: Sequence[VQARecord], measures: Mapping[str, Measure] | None = None
+) -> dict[str, float]:
+    """Each measure, times 100, over all questions ("accuracy") and over those of each type ("accuracy/yes-no").
+
+    predictions: the answer to each question, by question id, for exactly the records' questions.
+    measures: by name; None takes those that fit (see `measures_for`).
+    Raises DataError where ids do not fit, no answer says anything, or a question has no answer to score against.
+    """
+    check_predictions(predictions, records)
+    scores: dict[str, float] = {}
+    for name, measure in (measures or measures_for(records)).items():
+        each = [measure(predictions[record.question_id], record.answers) for record in records]
+        scores |= by_type(name, each, records)
+    return scores
+
+
+def by_type(name: str, scores: Sequence[float], records: Sequence[VQARecord]) -> dict[str, float]:
+    """The mean, times 100, of the questions' scores in 0..1, and that of each type's, rounded as the official script's.
+
+    (It divides the sum times 100, and a mean times 100 may differ in the last digit.)
+    """
+    groups = defaultdict(list)
+    for score, record in zip(scores, records, strict=True):
+        for group in (name, *(f"{name}/{kind}" for kind in record.types)):
+            groups[group].append(score)
+    return {group: 100 * sum(values) / len(values) for group, values in groups.items()}
+
+
+def check_choices(predictions: Mapping[Id, str], records: Sequence[VQARecord]) -> None:
+    """Raise DataError where an answer is none of the choices that its question offers, as the official script does."""
+    if strange := [
+        record.question_id
+        for record in records
+        if record.choices and predictions[record.question_id] not in record.choices
+    ]:
+        raise DataError(f"{len(strange)} answers are none of the choices offered, such as those to {some(strange)}")
+
+
+def check_predictions(predictions: Mapping[Id, str], records: Sequence[VQARecord]) -> None:
+    """Raise DataError unless there is one answer to each question, and true ones to score all of them against."""
+    asked = {record.question_id for record in records}
+    if not asked:
+        raise DataError("no questions to score answers to: give at least one record")
+    if len(asked) < len(records):
+        raise DataError(f"{len(records) - len(asked)} question ids occur more than once: each question needs its own")
+    if missing := asked - predictions.keys():
+        raise DataError(f"{len(missing)} of {len(asked)} questions are not answered, such as {some(missing)}")
+    if extra := predictions.keys() - asked:
+        raise DataError(f"{len(extra)} answers are to unknown questions, such as {some(extra)}")
+    if unscored := [record.question_id for record in records if not record.answers]:
+        raise DataError(f"{len(unscored)} questions have no true answer to score against, such as {some(unscored)}")
+    if not any(answer.strip() for answer in predictions.values()):
+        raise DataError(f"all {len(asked)} answers are empty: see what wrote them")
+
+
+def some(ids: Collection[Id]) -> str:
+    """The first few of them in order, for a message."""
+    ordered = sorted(ids, key=lambda each: (isinstance(each, str), each))
+    return ", ".join(map(repr, ordered[:NAMED]))
