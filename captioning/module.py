@@ -54,6 +54,7 @@ class CaptioningModule(TaskModule):
     task = "captioning"
     script = "scripts/caption.py"
     metric = "val/CIDEr-D"
+    networks = ("encoder", "decoder")
     data = CaptioningData
 
     def __init__(

@@ -50,6 +50,7 @@ class VQAModule(TaskModule):
     task = "vqa"
     script = "scripts/answer.py"
     metric = "val/accuracy"
+    networks = ("encoder", "model")
     data = VQAData
 
     def __init__(

@@ -19,9 +19,8 @@ from common.encoders import VisualEncoder, weights_follow
 from common.errors import CheckpointError, SaccadeError, one_line
 from common.files import replacing
 from common.training.parts import Part, build
-from common.training.task import FORMAT, TaskModule
+from common.training.task import FORMAT, LINKS, TaskModule
 
-ENCODER = "encoder."  # where a model's image encoder stands among its weights
 # What settings give that this version does not have, or has in addition (TypeError), or that no one would have written.
 _NONSENSE = (SaccadeError, TypeError, ValueError, LookupError, AttributeError, RuntimeError)
 M = TypeVar("M", bound=TaskModule)
@@ -147,13 +146,53 @@ def build_encoder(recipe: Part, weights: str | None) -> VisualEncoder:
         return build(recipe, VisualEncoder, weights=weights)
     with weights_follow():
         encoder = build(recipe, VisualEncoder, weights=None)
-    entries = read_checkpoint(weights)["state_dict"].items()
-    state = {name.removeprefix(ENCODER): value for name, value in entries if name.startswith(ENCODER)}
-    misfit = _first_misfit(encoder, state)
-    if misfit is not None:
-        raise CheckpointError(f"the encoder of {weights} is another one: {misfit}")
-    encoder.load_state_dict(state)
+    _take_over(encoder, "encoder", weights, read_checkpoint(weights))
     return encoder
+
+
+def start_from(path: str | Path, module: TaskModule) -> None:
+    """Begin a new training with the weights of a checkpoint: of its networks, not of its optimiser or its objectives.
+
+    Raises:
+        CheckpointError: it cannot be used, is of another task, knows other words, or has another network; the message
+            names the part that does not fit.
+    """
+    content = read_checkpoint(path)
+    check_task(path, content, type(module))
+    for name in LINKS:
+        theirs, ours = content.get("hyper_parameters", {}).get(name), module.hparams.get(name)
+        if theirs != ours:
+            raise CheckpointError(
+                f"{path} has another {name}: {_difference(theirs, ours)}; give the data it learned from"
+            )
+    for part in module.networks:
+        _take_over(getattr(module, part), part, path, content)
+
+
+def _difference(theirs: Any, ours: Any) -> str:
+    """How two lists of texts differ."""
+    if not (isinstance(theirs, list) and isinstance(ours, list)):
+        return "one has none"
+    for number, (one, other) in enumerate(zip(theirs, ours, strict=False)):
+        if one != other:
+            return f"number {number} is {one!r} there and {other!r} here"
+    return f"{len(theirs)} there and {len(ours)} here"
+
+
+def _take_over(module: nn.Module, part: str, path: str | Path, content: Mapping[str, Any]) -> None:
+    """Give a part of a model the weights that it has in a checkpoint.
+
+    Raises:
+        CheckpointError: they do not fit.
+    """
+    prefix = f"{part}."
+    state = {
+        name.removeprefix(prefix): value for name, value in content["state_dict"].items() if name.startswith(prefix)
+    }
+    misfit = _first_misfit(module, state)
+    if misfit is not None:
+        raise CheckpointError(f"the {part} of {path} is another one: {misfit}")
+    module.load_state_dict(state)
 
 
 def _settings(hyper_parameters: Mapping[str, Any], expected: type[TaskModule]) -> dict[str, Any]:

@@ -20,14 +20,13 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from common.errors import EXIT_INTERRUPTED, ConfigError, SaccadeError, one_line
 from common.training.callbacks import EpochSeeds, ExampleTable, Progress, RecordConfig, best_and_last
-from common.training.checkpoints import WholeFileIO, check_fit, check_task, read_checkpoint
+from common.training.checkpoints import WholeFileIO, check_fit, check_task, read_checkpoint, start_from
 from common.training.composition import Config, check_names, compose
 from common.training.parts import find_class
-from common.training.task import TaskModule
+from common.training.task import LINKS, TaskModule
 from common.training.wandb_run import experiment_logger
 
-LINKS = ("vocabulary", "answers")  # what a model takes from its data module, where it names it
-OPTIONS = ("model", "data", "trainer", "folder", "seed_everything", "ckpt_path")
+OPTIONS = ("model", "data", "trainer", "folder", "seed_everything", "ckpt_path", "start_from")
 USAGE = (
     "usage: python scripts/train.py fit --config FILE [--config FILE ...] [--KEY VALUE ...] [--print_config | --help]"
 )
@@ -92,6 +91,9 @@ class TrainingCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the run's folder, and what the model takes from the data."""
         parser.add_argument("--folder", type=str, required=True, help="where all of this run is written")
+        parser.add_argument(
+            "--start_from", type=str | None, default=None, help="a checkpoint whose weights a new training begins with"
+        )
         if self.settings:
             for name in LINKS:
                 if name in inspect.signature(self.model_type).parameters:
@@ -107,8 +109,8 @@ class TrainingCLI(LightningCLI):
             sys.exit()
 
     def _parse_ckpt_path(self) -> None:
-        """Look at the checkpoint to resume from. (Lightning would let its settings override the given ones.)"""
-        path = self.config.fit.ckpt_path
+        """Look at the checkpoint to go on or begin from. (Lightning would let its settings override the given ones.)"""
+        path = self.config.fit.ckpt_path or self.config.fit.start_from
         if path is not None:
             check_task(path, read_checkpoint(path), self.model_type)
 
@@ -156,14 +158,18 @@ class TrainingCLI(LightningCLI):
             raise ConfigError(f"trainer: {one_line(error)}") from error
 
     def before_fit(self) -> None:
-        """See that the checkpoint to resume from fits the model.
+        """See that the checkpoint to resume from fits the model, or begin with the weights of another training.
+
+        A run that is resumed has no need of what it began with.
 
         Raises:
-            CheckpointError: it does not.
+            CheckpointError: a checkpoint does not fit.
         """
-        path = self.config.fit.ckpt_path
+        path, beginning = self.config.fit.ckpt_path, self.config.fit.start_from
         if path is not None:
             check_fit(path, read_checkpoint(path), self.model)
+        elif beginning is not None:
+            start_from(beginning, self.model)
 
     def fit(self, model: LightningModule, **kwargs: Any) -> None:
         """Train; on Ctrl-C say how to go on, and exit with the code for it."""

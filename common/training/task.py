@@ -21,6 +21,7 @@ from common.errors import SaccadeError
 from common.training.optimisation import Optimisation, configure
 
 FORMAT = 1  # of what is written below; to be raised when older readers would go wrong
+LINKS = ("vocabulary", "answers")  # what a model takes from its data module, where it names it: what its numbers mean
 SHOWN = 8  # held-out examples that are shown at each validation
 SHOWN_DPI = 80
 
@@ -45,6 +46,7 @@ class TaskModule(LightningModule):
     task: ClassVar[str]
     script: ClassVar[str]  # what to use its checkpoints with
     metric: ClassVar[str]  # the logged value that matters; the higher, the better
+    networks: ClassVar[tuple[str, ...]]  # its parts whose weights another training may begin with
     data: ClassVar[type[LightningDataModule]] = LightningDataModule  # what it is trained on
     encoder: VisualEncoder
     optimisation: Optimisation

@@ -20,6 +20,7 @@ class Adder(TaskModule):
     """Learns to add up numbers, with dropout so that the random draws matter."""
 
     task, script, metric = "adding", "scripts/add.py", "val/closeness"
+    networks = ("layer",)
 
     def __init__(
         self,

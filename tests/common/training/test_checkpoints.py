@@ -11,7 +11,7 @@ from lightning.pytorch import Trainer
 from torch import nn
 
 from common.errors import CheckpointError, DataError
-from common.training.checkpoints import WholeFileIO, load_module, read_checkpoint
+from common.training.checkpoints import WholeFileIO, load_module, read_checkpoint, start_from
 from common.training.optimisation import Optimisation
 from common.training.parts import Part, build
 from common.training.task import ShownExample, TaskModule
@@ -19,6 +19,7 @@ from common.training.task import ShownExample, TaskModule
 
 class Singer(TaskModule):
     task, script, metric = "singing", "scripts/sing.py", "val/applause"
+    networks = ("voice",)
 
     def __init__(
         self,
@@ -178,6 +179,31 @@ def test_settings_that_no_one_would_have_written(checkpoint: Path, change: dict[
 )
 def test_the_first_weight_that_does_not_fit_is_named(checkpoint: Path, change: dict[str, Any], message: str) -> None:
     assert message in refusal(changed(checkpoint, **change))
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "difference"),
+    [
+        (["la", "lo"], ["la", "li"], "number 1 is 'lo' there and 'li' here"),
+        (["la", "lo"], ["la", "lo", "li"], "2 there and 3 here"),
+        (None, ["la"], "one has none"),
+    ],
+)
+def test_weights_that_mean_other_words_are_no_beginning(
+    checkpoint: Path, theirs: Any, ours: Any, difference: str
+) -> None:
+    module = Singer(VOICE, ["la", "lo", "li"])
+    start_from(checkpoint, module)
+    module.hparams["vocabulary"] = ours
+    path = changed(checkpoint, hyper_parameters__vocabulary=theirs)
+    with pytest.raises(CheckpointError) as caught:
+        start_from(path, module)
+    assert str(caught.value) == f"{path} has another vocabulary: {difference}; give the data it learned from"
+
+
+def test_another_tasks_weights_are_no_beginning(checkpoint: Path) -> None:
+    with pytest.raises(CheckpointError, match="is a checkpoint for singing, not for dancing"):
+        start_from(checkpoint, Dancer(VOICE, ["la", "lo", "li"]))
 
 
 def test_a_full_disk_leaves_the_earlier_checkpoint_whole(tmp_path: Path) -> None:

@@ -105,6 +105,7 @@ def test_a_run_in_the_way_is_not_overwritten_but_resumed(config: str, tmp_path: 
         (["--data", "null"], "data"),
         (["--folder", "null"], "folder"),
         (["--ckpt_path", "nowhere.ckpt"], "there is no checkpoint nowhere.ckpt"),
+        (["--start_from", "nowhere.ckpt"], "there is no checkpoint nowhere.ckpt"),
     ],
 )
 def test_faults_are_told_in_one_line(config: str, arguments: list[str], message: str) -> None:
@@ -120,6 +121,29 @@ def test_a_checkpoint_of_another_shape_cannot_be_resumed(config: str, tmp_path: 
     wider = "--model.init_args.layer.init_args.out_features=2"
     with pytest.raises(CheckpointError, match=r"'layer.weight' is \(1, 3\) in the file and \(2, 3\) in the model"):
         TrainingCLI(["fit", "--config", config, wider, f"--ckpt_path={tmp_path / 'run' / 'last.ckpt'}"])
+
+
+def test_a_training_begins_with_the_weights_of_another_and_with_nothing_else(config: str, tmp_path: Path) -> None:
+    first = TrainingCLI(["fit", "--config", config])
+    best = tmp_path / "run" / "last.ckpt"
+    still = ["--model.init_args.optimisation.learning_rate=0", f"--folder={tmp_path / 'next'}"]
+    begun = TrainingCLI(["fit", "--config", config, *still, f"--start_from={best}"])
+    torch.testing.assert_close(begun.model.layer.weight, first.model.layer.weight, rtol=0, atol=0)
+    assert len(losses(begun)) == len(losses(first))  # from its own first epoch on
+    settings = yaml.safe_load((tmp_path / "next" / "config.yaml").read_text())
+    assert settings["start_from"] == str(best)
+    best.unlink()
+    resume = ["--trainer.max_epochs=3", f"--ckpt_path={tmp_path / 'next' / 'last.ckpt'}"]
+    TrainingCLI(["fit", "--config", str(tmp_path / "next" / "config.yaml"), *resume])
+
+
+def test_a_training_does_not_begin_with_another_network(config: str, tmp_path: Path) -> None:
+    TrainingCLI(["fit", "--config", config])
+    other = ["--model.init_args.layer.init_args.out_features=2", f"--folder={tmp_path / 'next'}"]
+    with pytest.raises(
+        CheckpointError, match=r"^the layer of .*last\.ckpt is another one: 'weight' is \(1, 3\) in the"
+    ):
+        TrainingCLI(["fit", "--config", config, *other, f"--start_from={tmp_path / 'run' / 'last.ckpt'}"])
 
 
 def test_print_config_shows_all_settings_and_trains_nothing(
