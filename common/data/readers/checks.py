@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from common.data.records import NamedBox
 from common.errors import DataError, has_lone_surrogate
 
-_SIGNS = (  # (list, key of its first entry, what a JSON with such a list is)
+Entry: TypeAlias = dict[str, Any]
+Slim: TypeAlias = Callable[[Entry], Any]
+
+_SIGNS = (  # (where its entries are, a key of the first one, what a JSON with such entries is)
+    ("questions", "image_filename", "CLEVR questions"),
     ("questions", "question", "VQA questions"),
     ("annotations", "caption", "COCO captions"),
     ("annotations", "question_id", "VQA annotations"),
     ("annotations", "bbox", "COCO object boxes"),
     ("images", "sentences", "a Karpathy split"),
+    ("images", "qa_pairs", "Visual7W questions"),
     ("images", "file_name", "a COCO list of images"),
+    ("scenes", "objects", "CLEVR scenes"),
+    ("boxes", "qa_id", "Visual7W boxes"),
+    ("data.dialogs", "dialog", "Visual Dialog dialogues"),
+    ("", "round_id", "Visual Dialog dense annotations"),
+    ("", "coco_split", "VQA-CP questions or annotations"),
+    ("", "image", "VizWiz questions"),
+    ("*", "imageId", "GQA questions"),
+    ("*", "valid", "GQA choices"),
+    ("*", "objects", "GQA scene graphs"),
 )
 
 
@@ -32,10 +48,11 @@ def read_text(path: str) -> str:
         raise DataError(f"annotation file {path} is not UTF-8 text (byte {error.start})") from error
 
 
-def parse_json(text: str, where: str) -> Any:
-    """The value that a JSON text stands for."""
+def parse_json(text: str, where: str, slim: Slim | None = None) -> Any:
+    """The value that a JSON text stands for; `slim` is given each object in it, the inner first, and what it returns
+    is taken instead."""
     try:
-        return json.loads(text)
+        return json.loads(text, object_hook=slim)
     except json.JSONDecodeError as error:
         cut = " (is the file cut off?)" if error.pos >= len(text.rstrip()) or "Unterminated" in error.msg else ""
         raise DataError(
@@ -47,33 +64,64 @@ def parse_json(text: str, where: str) -> Any:
         raise DataError(f"{where} is no annotation file: {error}") from error
 
 
-def read_json(path: str, kinds: Iterable[str]) -> dict[str, Any]:
-    """The JSON object in a file, which must be one of the `kinds` that `kind_of` tells apart."""
-    document = parse_json(read_text(path), path)
+def read_json(path: str, kinds: Iterable[str], slim: Slim | None = None) -> Any:
+    """The JSON in a file, which must be one of the `kinds` that `kind_of` tells apart; `slim` as in `parse_json`.
+
+    A large file should be slimmed: Python's objects take six times the room of their text.
+    """
+    text = read_text(path)
+    with no_garbage_collection():
+        document = parse_json(text, path, slim)
     found = kind_of(document)
     if found not in kinds:
         raise DataError(f"{path} holds {found}, but {' or '.join(kinds)} is wanted here")
     return document
 
 
+@contextmanager
+def no_garbage_collection() -> Iterator[None]:
+    """Do not look for garbage where millions of objects are made that all stay: that would take half of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 def kind_of(document: object) -> str:
     """What a JSON value is, by the names of its lists and the first entry of each."""
+    for place, sign, kind in _SIGNS:
+        first = _first(document, place)
+        if isinstance(first, dict) and sign in first:
+            return kind
     if not isinstance(document, dict):
         return f"a JSON {type(document).__name__}"
-    for key, sign, kind in _SIGNS:
-        entries = document.get(key)
-        if isinstance(entries, list) and entries and isinstance(entries[0], dict) and sign in entries[0]:
-            return kind
     return f"a JSON object of an unknown kind (its keys: {', '.join(map(str, list(document)[:8])) or 'none'})"
 
 
-def entries(document: dict[str, Any], key: str, needed: Iterable[str], path: str) -> Iterator[dict[str, Any]]:
+def _first(document: object, place: str) -> object:
+    """The first entry of the list at `place`, dotted keys or "" for the document itself; at "*" an object's value."""
+    if place == "*":
+        return next(iter(document.values()), None) if isinstance(document, dict) else None
+    for key in place.split(".") if place else ():
+        document = document.get(key) if isinstance(document, dict) else None
+    return document[0] if isinstance(document, list) and document else None
+
+
+def entries(document: Entry, key: str, needed: Iterable[str], path: str) -> Iterator[Entry]:
     """The objects in the list `document[key]`, none if there is no such list; each has the `needed` keys."""
     listed = document.get(key, [])
     if not isinstance(listed, list):
         raise DataError(f"{path}: {key!r} is a {type(listed).__name__} where a list is wanted")
+    return objects(listed, needed, f"{path}: {key}")
+
+
+def objects(listed: list[Any], needed: Iterable[str], where: str) -> Iterator[Entry]:
+    """The entries of a list, each an object that has the `needed` keys."""
     for index, entry in enumerate(listed):
-        require(entry, needed, f"{path}: {key}[{index}]")
+        require(entry, needed, f"{where}[{index}]")
         yield entry
 
 
@@ -109,7 +157,15 @@ def require_text(value: object, what: str) -> str:
     return text
 
 
-def named_boxes(image: dict[str, Any], where: str) -> tuple[NamedBox, ...]:
+def texts(entry: Entry, key: str, where: str) -> tuple[str, ...]:
+    """The texts in the list `entry[key]`, none if there is no such list."""
+    listed = entry.get(key, [])
+    if not isinstance(listed, list):
+        raise DataError(f"{where}: {key!r} is {listed!r} where a list of texts is wanted")
+    return tuple(require_text(text, f"{where}: a text in {key!r}") for text in listed)
+
+
+def named_boxes(image: Entry, where: str) -> tuple[NamedBox, ...]:
     """The `boxes` of an image's entry, if any: `{"bbox": [x, y, width, height] in pixels, "name", "attributes"}`."""
     if not image.get("boxes"):
         return ()
@@ -145,15 +201,18 @@ class ImageFolder:
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
         self._names: dict[Path, frozenset[str]] = {}
+        self._found: dict[tuple[str, ...], Path] = {}  # questions about one picture share its path
         if not self.folder.is_dir():
             raise DataError(f"image folder {folder} does not exist or is not a folder")
 
     def find(self, *names: str, named_by: str) -> Path:
         """The first of `names` (an image's name and the other names it may have) that is there."""
+        if names in self._found:
+            return self._found[names]
         for name in names:
             path = self.folder / name
             if path.name in self._listing(path.parent):
-                return path
+                return self._found.setdefault(names, path)
         raise DataError(
             f"{named_by} names the image {self.folder / names[0]}, which is not there; "
             "set `images` to the folder that holds it, or take the entry out"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,13 +11,19 @@ from common.data.readers.sources import VQASource
 from common.data.records import VQARecord
 from common.errors import DataError
 
+_IMAGE_NAMED = re.compile(r"\W*(\b(in|on|of|from)\s+)?(\b(the|this)\s+)?\b(?P<image>image\d+)[\s?.]*$")
+
 
 @dataclass(frozen=True)
 class DaquarQuestions(VQASource):
     """DAQUAR's questions, each with one answer; a list of things is one answer too: "book, scissor, papers".
 
-    questions: qa.*.format_triple (question, answer and image in three lines) or the same as a JSON list. A question's
-        id is its place in the file, from 0.
+    DAQUAR-ALL are the files qa.894.raw.*, with things of 894 kinds; the reduced DAQUAR are qa.37.raw.*, with 37 kinds
+    and 25 images in the test file.
+
+    questions: qa.*.format_triple (question, answer and image in three lines), or qa.*.txt (two lines, the image named
+        at the end of the question: "what is on the desk in the image3 ?", which is taken off), or the triples as a
+        JSON list. A question's id is its place in the file, from 0.
     images: the folder of the images.
     """
 
@@ -39,10 +46,21 @@ class DaquarQuestions(VQASource):
 
     def _from_lines(self) -> list[tuple[str, str, str, str]]:
         lines = read_text(self.questions).rstrip().split("\n")
-        if len(lines) % 3:
-            raise DataError(f"{self.questions} has {len(lines)} lines, not three for each question: is it cut off?")
-        starts = range(0, len(lines), 3)
-        return [(*lines[start : start + 3], f"{self.questions}, line {start + 1}") for start in starts]  # type: ignore[misc]
+        size = 2 if _IMAGE_NAMED.search(lines[0]) else 3
+        if len(lines) % size:
+            lacks = f"has {len(lines)} lines, not {'two' if size == 2 else 'three'} for each question: is it cut off?"
+            raise DataError(f"{self.questions} {lacks}")
+        starts = range(0, len(lines), size)
+        return [self._triple(lines[start : start + size], f"{self.questions}, line {start + 1}") for start in starts]
+
+    @staticmethod
+    def _triple(lines: list[str], where: str) -> tuple[str, str, str, str]:
+        if len(lines) == 3:
+            return lines[0], lines[1], lines[2], where
+        named = _IMAGE_NAMED.search(lines[0])
+        if named is None:
+            raise DataError(f"{where} does not end in the name of an image, such as 'in the image3 ?': {lines[0]!r}")
+        return f"{lines[0][: named.start()]} ?", lines[1], named.group("image"), where
 
     def _from_json(self) -> list[tuple[str, str, str, str]]:
         document = parse_json(read_text(self.questions), self.questions)

@@ -14,6 +14,7 @@ from common.data.readers.checks import (
     require,
     require_distinct,
     require_text,
+    texts,
 )
 from common.data.readers.sources import CaptionSource, VQASource
 from common.data.records import CaptionRecord, VQARecord
@@ -45,9 +46,9 @@ class JsonlCaptions(CaptionSource):
                 CaptionRecord(
                     image=folder.find(require_text(entry["image"], f"{where}: the image"), named_by=where),
                     image_id=entry.get("id", entry["image"]),
-                    captions=_texts(entry, "captions", where),
+                    captions=texts(entry, "captions", where),
                     boxes=named_boxes(entry, where),
-                    types=_texts(entry, "types", where),
+                    types=texts(entry, "types", where),
                 )
             )
         require_distinct((record.image_id for record in records), "image", self.annotations)
@@ -59,8 +60,8 @@ class JsonlQuestions(VQASource):
     """One question a line: `{"image": "photo.jpg", "question": "what is on the sofa?", "answers": ["dog"]}`.
 
     Besides, if wanted: "id" (of the question, else its place in the file, from 1), "types" (names of the groups that
-    it is scored in), and "boxes", "width", "height" as in `JsonlCaptions`. "answers" may be left out where they are to
-    be found.
+    it is scored in), "facts" (texts that the model may read), "choices" (answers to choose from), and "boxes", "width",
+    "height" as in `JsonlCaptions`. "answers" may be left out where they are to be found.
 
     annotations: the file.
     images: the folder that the images' names start from.
@@ -71,7 +72,7 @@ class JsonlQuestions(VQASource):
 
     def read(self) -> list[VQARecord]:
         folder = ImageFolder(self.images)
-        keys = (*_IMAGE_KEYS, "question", "answers", "types")
+        keys = (*_IMAGE_KEYS, "question", "answers", "types", "facts", "choices")
         records = []
         for number, (entry, where) in enumerate(_lines(self.annotations, ("image", "question"), keys), start=1):
             records.append(
@@ -80,9 +81,11 @@ class JsonlQuestions(VQASource):
                     image_id=entry["image"],
                     question=require_text(entry["question"], f"{where}: the question"),
                     question_id=entry.get("id", number),
-                    answers=_texts(entry, "answers", where),
-                    types=_texts(entry, "types", where),
+                    answers=texts(entry, "answers", where),
+                    types=texts(entry, "types", where),
                     boxes=named_boxes(entry, where),
+                    facts=texts(entry, "facts", where),
+                    choices=texts(entry, "choices", where),
                 )
             )
         require_distinct((record.question_id for record in records), "question", self.annotations)
@@ -105,10 +108,3 @@ def _lines(path: str, needed: Sequence[str], known: Sequence[str]) -> Iterator[t
         yield entry, where
     if not found:
         raise DataError(f"{path} is empty")
-
-
-def _texts(entry: dict[str, Any], key: str, where: str) -> tuple[str, ...]:
-    texts = entry.get(key, [])
-    if not isinstance(texts, list):
-        raise DataError(f"{where}: {key!r} is {texts!r} where a list of texts is wanted")
-    return tuple(require_text(text, f"{where}: a text in {key!r}") for text in texts)

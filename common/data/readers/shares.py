@@ -1,4 +1,4 @@
-"""A share of another source's pictures, for data sets that come without a validation split."""
+"""A share of another source's pictures, for data sets without a validation split, and several sources as one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from common.data.readers.sources import VQASource
 from common.data.records import VQARecord
-from common.errors import ConfigError
+from common.errors import ConfigError, DataError
 
 
 @dataclass(frozen=True)
@@ -32,3 +32,21 @@ class QuestionShare(VQASource):
         records = self.source.read()
         chosen = set(sorted({record.image for record in records})[:: self.every])
         return [record for record in records if (record.image in chosen) != self.rest]
+
+
+@dataclass(frozen=True)
+class JoinedQuestions(VQASource):
+    """The questions of several sources, one after the other: VQA's train and val for a model that is sent to the test
+    server."""
+
+    sources: list[VQASource]
+
+    def read(self) -> list[VQARecord]:
+        """All records; DataError where two sources have a question of the same id."""
+        records: dict[int | str, VQARecord] = {}
+        for source in self.sources:
+            for record in source.read():
+                if record.question_id in records:
+                    raise DataError(f"question {record.question_id!r} is in two of the sources: take one of them out")
+                records[record.question_id] = record
+        return list(records.values())

@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
+from common.data.readers.annotations import Id, annotated_types, annotators_answers, by_question, slim_answers
 from common.data.readers.checks import (
+    Entry,
     ImageFolder,
     entries,
     named_boxes,
+    no_garbage_collection,
     read_json,
     require,
     require_distinct,
     require_text,
+    texts,
 )
+from common.data.readers.names import coco_names
 from common.data.readers.sources import VQASource
 from common.data.records import NamedBox, VQARecord
 from common.errors import DataError
-
-Entry = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class VQAQuestions(VQASource):
     """A VQA questions JSON with its annotations JSON, or without where the answers are to be found.
 
+    The files are as visualqa.org describes them: `questions` with `question_id`, `image_id` and `question`, and in v1's
+    MultipleChoice files `multiple_choices`; `annotations` with `question_id`, `question_type`, `answer_type` and ten
+    `answers`. The groups that a question is scored in are its two types, "what color" and "other".
+
     An `images` list in either file gives the images' names and boxes, and `focus` in an annotation the indexes of the
-    boxes that the question singles out. Without such a list the names are COCO's: COCO_val2014_000000000042.jpg, or
-    000000000042.jpg where the folder has them so.
+    boxes that the question singles out. Without such a list the names are COCO's (see `coco_names`) or, where
+    `data_type` says so, the abstract scenes': abstract_v002_train2015_000000000042.png.
 
     questions, annotations: the JSON files.
     images: the folder that the names start from, such as val2014.
@@ -39,64 +45,69 @@ class VQAQuestions(VQASource):
 
     def read(self) -> list[VQARecord]:
         document = read_json(self.questions, ("VQA questions",))
-        answered = read_json(self.annotations, ("VQA annotations",)) if self.annotations else {}
+        answered: Entry = {}
+        if self.annotations:
+            answered = read_json(self.annotations, ("VQA annotations",), slim_answers(self.answer_key()))
+        with no_garbage_collection():
+            return self._records(document, answered)
+
+    def answer_key(self) -> str:
+        """What an annotator's text is called in the answers."""
+        return "answer"
+
+    def types(self, annotation: Entry, answered: Entry, where: str) -> tuple[str, ...]:
+        """The groups that a question is scored in, from its annotation and the whole annotations file."""
+        return annotated_types(annotation, where)
+
+    def _records(self, document: Entry, answered: Entry) -> list[VQARecord]:
         questions = list(entries(document, "questions", ("question_id", "question", "image_id"), self.questions))
-        require_distinct((question["question_id"] for question in questions), "question", self.questions)
-        annotations = self._annotations(answered, {question["question_id"] for question in questions})
-        listed = {}
+        ids = [question["question_id"] for question in questions]
+        require_distinct(ids, "question", self.questions)
+        annotations: dict[Id, Entry] = {}
+        if self.annotations:
+            listed = entries(answered, "annotations", ("question_id", "answers"), self.annotations)
+            annotations = by_question(listed, ids, (self.questions, self.annotations))
+        files = _Files(ImageFolder(self.images), document, answered, {})
         for path, source in ((self.questions, document), (self.annotations or "", answered)):
-            listed.update({image["id"]: image for image in entries(source, "images", ("id", "file_name"), path)})
-        folder = ImageFolder(self.images)
-        records = []
-        for question in questions:
-            where = f"{self.questions}: question {question['question_id']}"
-            image = listed.get(question["image_id"], {})
-            names = (image["file_name"],) if image else coco_names(document, question["image_id"], where)
-            boxes = named_boxes(image, f"image {question['image_id']} of {where}")
-            annotation = annotations.get(question["question_id"], {})
-            records.append(
-                VQARecord(
-                    image=folder.find(*names, named_by=where),
-                    image_id=question["image_id"],
-                    question=require_text(question["question"], where),
-                    question_id=question["question_id"],
-                    answers=_answers(annotation, where),
-                    types=tuple(annotation[key] for key in ("question_type", "answer_type") if key in annotation),
-                    boxes=boxes,
-                    focus=_focus(annotation, boxes, where),
-                )
-            )
-        return records
+            files.listed.update({each["id"]: each for each in entries(source, "images", ("id", "file_name"), path)})
+        return [self._record(question, annotations.get(question["question_id"], {}), files) for question in questions]
 
-    def _annotations(self, document: Entry, asked: set[int | str]) -> dict[int | str, Entry]:
-        """Annotations by question, none at all or one for each question that is asked."""
-        if self.annotations is None:
-            return {}
-        listed = list(entries(document, "annotations", ("question_id", "answers"), self.annotations))
-        require_distinct((annotation["question_id"] for annotation in listed), "question", self.annotations)
-        annotations = {annotation["question_id"]: annotation for annotation in listed}
-        for question_id in asked ^ annotations.keys():
-            has, lacks = self.questions, self.annotations
-            if question_id in annotations:
-                has, lacks = lacks, has
-            raise DataError(f"question {question_id} is in {has} but not in {lacks}: give two files of the same split")
-        return annotations
+    def _record(self, question: Entry, annotation: Entry, files: _Files) -> VQARecord:
+        where = f"{self.questions}: question {question['question_id']}"
+        if not isinstance(question["image_id"], (int, str)):
+            raise DataError(f"{where} has the image id {question['image_id']!r}, which is neither a number nor text")
+        image = files.listed.get(question["image_id"], {})
+        names = (image["file_name"],) if image else files.names(question["image_id"], where)
+        boxes = named_boxes(image, f"image {question['image_id']} of {where}")
+        return VQARecord(
+            image=files.folder.find(*names, named_by=where),
+            image_id=question["image_id"],
+            question=require_text(question["question"], where),
+            question_id=question["question_id"],
+            answers=annotators_answers(annotation, where, self.answer_key()),
+            types=self.types(annotation, files.answered, where),
+            boxes=boxes,
+            focus=_focus(annotation, boxes, where),
+            choices=texts(question, "multiple_choices", where),
+        )
 
 
-def coco_names(document: Entry, image_id: int | str, where: str) -> tuple[str, str]:
-    """What COCO's image files are called in 2014 and in 2017, from the id and the questions' `data_subtype`."""
-    require(document, ("data_subtype",), f"{where} has no name for its image, and the file")
-    if not isinstance(image_id, int):
-        raise DataError(f"{where} has the image id {image_id!r} where COCO has a whole number")
-    subtype = document["data_subtype"].replace("-dev", "")  # test-dev2015 is a part of test2015
-    return f"COCO_{subtype}_{image_id:012d}.jpg", f"{image_id:012d}.jpg"
+@dataclass(frozen=True)
+class _Files:
+    """What a question's record is made from. listed: the entries of the files' `images`, by id."""
 
+    folder: ImageFolder
+    asked: Entry
+    answered: Entry
+    listed: dict[Id, Entry]
 
-def _answers(annotation: Entry, where: str) -> tuple[str, ...]:
-    try:
-        return tuple(answer["answer"] for answer in annotation.get("answers", ()))
-    except (KeyError, TypeError) as error:
-        raise DataError(f"{where} has answers that are not a list of objects with the key 'answer'") from error
+    def names(self, image_id: Id, where: str) -> tuple[str, ...]:
+        """What the file of a picture that is not listed may be called."""
+        require(self.asked, ("data_subtype",), f"{where} has no name for its image, and the file")
+        subtype, kind = str(self.asked["data_subtype"]), str(self.asked.get("data_type", ""))
+        if kind.startswith("abstract") and isinstance(image_id, int):
+            return (f"{kind}_{subtype}_{image_id:012d}.png",)
+        return coco_names(image_id, (subtype.replace("-dev", ""),), where)  # test-dev2015 is a part of test2015
 
 
 def _focus(annotation: Entry, boxes: tuple[NamedBox, ...], where: str) -> tuple[NamedBox, ...]:

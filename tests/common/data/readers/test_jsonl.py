@@ -24,11 +24,11 @@ def test_captions_of_ones_own(images: str, write: Any) -> None:
 def test_questions_of_ones_own(images: str, write: Any) -> None:
     lines = (
         '{"image": "a.jpg", "question": "what is it?", "answers": ["dog"], "types": ["animal"]}\r\n'
-        '{"image": "a.jpg", "question": "is it red?", "id": "q2"}'
+        '{"image": "a.jpg", "question": "is it red?", "id": "q2", "facts": ["a dog"], "choices": ["yes", "no"]}'
     )
     assert JsonlQuestions(write("mine.jsonl", "\ufeff" + lines), images).read() == [
         VQARecord(Path(images, "a.jpg"), "a.jpg", "what is it?", 1, ("dog",), ("animal",)),
-        VQARecord(Path(images, "a.jpg"), "a.jpg", "is it red?", "q2"),
+        VQARecord(Path(images, "a.jpg"), "a.jpg", "is it red?", "q2", facts=("a dog",), choices=("yes", "no")),
     ]
 
 

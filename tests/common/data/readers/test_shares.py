@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from common.data.readers import QuestionShare, VQASource
+from common.data.readers import JoinedQuestions, QuestionShare, VQASource
 from common.data.records import VQARecord
-from common.errors import ConfigError
+from common.errors import ConfigError, DataError
 from common.training.parts import build
 
 
@@ -44,3 +44,10 @@ def test_a_share_that_leaves_nothing_for_the_other_is_refused_when_it_is_named(e
     part = {"class_path": "common.data.readers.QuestionShare", "init_args": {"source": Asked(3), "every": every}}
     with pytest.raises(ConfigError, match=rf"every 2nd picture at most: `every` must be at least 2, not {every}$"):
         build(part, VQASource)  # type: ignore[arg-type]
+
+
+def test_sources_are_joined_one_after_the_other_and_no_question_may_be_in_two() -> None:
+    first, second = QuestionShare(Asked(4), 2), QuestionShare(Asked(4), 2, rest=True)
+    assert JoinedQuestions([first, second]).read() == first.read() + second.read()
+    with pytest.raises(DataError, match="question 0 is in two of the sources: take one of them out"):
+        JoinedQuestions([Asked(2), Asked(1)]).read()

@@ -120,9 +120,20 @@ def test_daquars_lines_and_json_are_the_same_and_a_list_is_one_answer(images: st
     assert DaquarQuestions(write("qa.json", entries), images).read() == expected
 
 
+def test_daquars_two_lines_name_the_image_at_the_end_of_the_question(images: str, write: Any) -> None:
+    questions = ("what is on the desk in the image3 ?", "how many chairs are in image4?", "what is it image3 ?")
+    lines = "".join(f"{question}\nbook,scissor\n" for question in questions)
+    records = DaquarQuestions(write("qa.37.raw.test.txt", lines), images).read()
+    assert [record.question for record in records] == ["what is on the desk ?", "how many chairs are ?", "what is it ?"]
+    assert [record.image_id for record in records] == ["image3", "image4", "image3"]
+    assert {record.answers for record in records} == {("book, scissor",)}
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
+        ("qa.txt", "what in the image3 ?\ndesk\nwhat ?\ndesk\n", "line 3 does not end in the name of an image"),
+        ("qa.txt", "what in the image3 ?\ndesk\nwhat in the image4 ?\n", "has 3 lines, not two for each question"),
         ("qa.txt", "what ?\ndesk\nimage3\nwhat ?\ndesk\n", "has 5 lines, not three for each question: is it cut off?"),
         ("qa.txt", "", "not three for each question"),
         ("qa.txt", "\ndesk\nimage3\n", "line 1: the question is empty"),
