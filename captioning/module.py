@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import partial
 from inspect import signature
 from typing import Any
@@ -84,7 +84,6 @@ class CaptioningModule(TaskModule):
         self.objectives = nn.ModuleList(build(objective, Objective, vocabulary=self.words) for objective in objectives)
         self.optimisation = optimisation
         self.search = search
-        self._written: dict[int | str, list[str]] = {}
         self._references: dict[int | str, list[list[str]]] = {}
 
     def attach(self, data: CaptioningData, splits: Collection[str] = SPLITS) -> None:
@@ -123,22 +122,19 @@ class CaptioningModule(TaskModule):
         """Losses on the given captions, and captions of the model's own."""
         features = self.features(batch.visual)
         terms = self(batch.replace(visual=features))
-        self.log_dict({f"val/{name}": term for name, term in terms.items()}, batch_size=len(batch.records))
         found = beam_search(self.decoder, features, Search(GREEDY, self.search.longest))
+        examples = []
         for record, hypotheses in zip(batch.records, found, strict=True):
-            self._written[record.image_id] = self.words.decode(hypotheses[0].tokens)
             if record.image_id not in self._references:
                 self._references[record.image_id] = [tokenize(caption) for caption in record.captions]
+            written = self.words.decode(hypotheses[0].tokens)
+            examples.append((record.image_id, (written, self._references[record.image_id])))
+        self.findings.add(terms, examples)
 
-    def on_validation_epoch_end(self) -> None:
+    def validation_scores(self, examples: Mapping[int | str, tuple[list[str], list[list[str]]]]) -> dict[str, float]:
         """CIDEr-D and BLEU-4 of the greedy captions, times 100."""
-        if not self._written:
-            return
-        references = [self._references[image_id] for image_id in self._written]
-        written = list(self._written.values())
-        self.log("val/CIDEr-D", 100 * cider_d(written, references), prog_bar=True)
-        self.log("val/BLEU-4", 100 * bleu(written, references)[3])
-        self._written.clear()
+        written, references = map(list, zip(*examples.values(), strict=True))
+        return {"CIDEr-D": 100 * cider_d(written, references), "BLEU-4": 100 * bleu(written, references)[3]}
 
     @torch.no_grad()
     def caption(self, visual: ImageBatch | VisualFeatures, search: Search | None = None) -> list[Prediction]:

@@ -103,10 +103,9 @@ class VQAModule(TaskModule):
     def validation_step(self, batch: VQABatch, batch_index: int) -> None:
         """Losses, and the accuracy in percent."""
         output = self(batch)
-        size = int(batch.asked.sum())
-        for name, term in self.objective(output.logits[batch.asked], batch.targets[batch.asked]).items():
-            self.log(f"val/{name}", term, batch_size=size)
-        self.log("val/accuracy", mean_score(output, batch), prog_bar=True, batch_size=size)
+        terms = self.objective(output.logits[batch.asked], batch.targets[batch.asked])
+        asked = ((record.question_id, None) for records in batch.records for record in records)
+        self.findings.add(terms | {"accuracy": mean_score(output, batch)}, asked)
 
     @torch.no_grad()
     def answer(self, visual: ImageBatch | VisualFeatures, questions: list[list[str]]) -> list[list[Prediction]]:

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from common.attention.visual import VisualFeatures
 from common.data.batches import ImageBatch
-from common.data.epochs import EpochLoader, EpochShuffle
+from common.data.epochs import EpochLoader, EpochShuffle, WholeBatches
 from common.data.features import FeatureCache
 from common.data.images import Preprocessing
 from common.data.loading import ImageLoader, Record, VisualLoader
@@ -184,7 +184,7 @@ class PictureData(lightning.LightningDataModule, ABC, Generic[RecordType, Source
         return self.records(split)
 
     def loader(self, split: str) -> DataLoader[Any]:
-        """Batches of a split, the training split's in a new order each epoch, see `EpochLoader`.
+        """Batches of a split, the training split's in a new order each epoch, see `EpochLoader`; this process's share.
 
         Raises:
             ConfigError: `attach` has not been called.
@@ -197,7 +197,8 @@ class PictureData(lightning.LightningDataModule, ABC, Generic[RecordType, Source
         }
         if split == "train":
             return EpochLoader(items, sampler=EpochShuffle(len(items)), **common)
-        return DataLoader(items, persistent_workers=self.loading.workers > 0, **common)
+        share = WholeBatches(len(items), self.loading.batch_size)
+        return DataLoader(items, sampler=share, persistent_workers=self.loading.workers > 0, **common)
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Batches of the training split."""

@@ -187,7 +187,7 @@ class TrainingCLI(LightningCLI):
         """Say where the result is."""
         checkpoint = self.trainer.checkpoint_callback
         best = getattr(checkpoint, "best_model_score", None)
-        if best is not None:
+        if best is not None and self.trainer.is_global_zero:
             print(f"best {self.model.metric} {best:.4g}: {self.folder / 'best.ckpt'}")
 
     def _how_to_go_on(self) -> str:
@@ -244,6 +244,7 @@ def _be_quiet() -> None:
         "exists and is not empty",
         "LeafSpec",
         "in eval mode",
+        "sync_dist=True",  # what is logged at the end of a validation is the same in all processes already
     )
     for words in advice:
         warnings.filterwarnings("ignore", f".*{words}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, is_dataclass
 from importlib.metadata import version
 from typing import Any, ClassVar
@@ -18,6 +18,7 @@ from common.data.module import SPLITS
 from common.data.records import Prediction
 from common.encoders import VisualEncoder
 from common.errors import SaccadeError
+from common.training.findings import Findings, Id
 from common.training.optimisation import Optimisation, configure
 
 FORMAT = 1  # of what is written below; to be raised when older readers would go wrong
@@ -51,6 +52,10 @@ class TaskModule(LightningModule):
     encoder: VisualEncoder
     optimisation: Optimisation
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.findings: Findings[Any] = Findings()  # of the validation that is under way
+
     def attach(self, data: Any, splits: Collection[str]) -> None:
         """Tell the task's data how this model wants its pictures and words, and which `splits` are wanted."""
         raise NotImplementedError
@@ -59,11 +64,31 @@ class TaskModule(LightningModule):
         """Attach the trainer's data; training wants no test split."""
         self.encoder.to(self.trainer.strategy.root_device)  # where features for a cache are computed
         splits = ("train", "val") if stage == "fit" else SPLITS
+        wait = self.trainer.strategy.barrier
+        if not self.trainer.is_global_zero:
+            wait("features")  # that the first process computes for a cache, where all find them
         self.attach(self.trainer.datamodule, splits)  # type: ignore[attr-defined]
+        if self.trainer.is_global_zero:
+            wait("features")
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """See `Optimisation`."""
         return configure(self, self.optimisation, self.encoder)
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget what an interrupted validation left."""
+        self.findings.clear()
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the loss terms and the scores of all examples, of all processes."""
+        found = self.findings.gather()
+        if found.examples:
+            for name, value in (found.terms | self.validation_scores(found.examples)).items():
+                self.log(f"val/{name}", value, prog_bar=f"val/{name}" == self.metric)
+
+    def validation_scores(self, examples: Mapping[Id, Any]) -> dict[str, float]:
+        """Scores by name of what `validation_step` found of each example, by its id; the same in every process."""
+        return {}
 
     def on_train_batch_end(self, outputs: STEP_OUTPUT, batch: Any, batch_idx: int) -> None:
         """Look at the loss, at the steps that are logged only: each look waits for the GPU.
