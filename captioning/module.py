@@ -144,9 +144,8 @@ class CaptioningModule(TaskModule):
         layout = features.layout.to("cpu")
         return [self._prediction(hypotheses, layout.select(index)) for index, hypotheses in enumerate(found)]
 
-    def show_examples(self) -> list[ShownExample]:
+    def show_examples(self, data: CaptioningData) -> list[ShownExample]:
         """The first pictures of the validation split, captioned by the model as it is now."""
-        data: CaptioningData = self.trainer.datamodule  # type: ignore[attr-defined]
         records = data.records("val")[:SHOWN]
         predictions = self.caption(data.collate("val", data.visual, self.words.words)(records).visual.to(self.device))
         examples = []

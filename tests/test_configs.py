@@ -15,6 +15,7 @@ from common.errors import ConfigError
 from common.training.cli import TrainingCLI
 from common.training.comparison import Kind, read_kinds
 from common.training.composition import read_config
+from common.training.joint import JointModule
 from common.training.task import TaskModule
 from vqa.module import VQAModule
 
@@ -35,6 +36,8 @@ GIVEN = {  # what models take from the data
     CaptioningModule: {"vocabulary": ["<pad>", "<start>", "<end>", "<unk>", "red"]},
     VQAModule: {"vocabulary": ["<pad>", "<start>", "<end>", "<unk>", "red"], "answers": ["yes", "no"]},
 }
+GIVEN[JointModule] = {"lexicons": {"captioning": GIVEN[CaptioningModule], "vqa": GIVEN[VQAModule]}}
+DATA = {"joint": "common.training.joint"}  # where the data modules are that are not their task's own
 
 
 def kinds(name: str) -> list[Kind]:
@@ -79,9 +82,9 @@ def test_a_kind_of_a_comparison_is_composed_and_its_model_put_together(
 
 def check(config: dict[str, Any], task: str) -> None:
     """See that a model can be made of the settings."""
-    assert config["data"]["class_path"].startswith(f"{task}.data.")
+    assert config["data"]["class_path"].rpartition(".")[0] == DATA.get(task, f"{task}.data")
     settings = config["model"]["init_args"] | {"encoder_weights": None}
-    kind: type[TaskModule] = {"captioning": CaptioningModule, "vqa": VQAModule}[task]
+    kind: type[TaskModule] = {"captioning": CaptioningModule, "vqa": VQAModule, "joint": JointModule}[task]
     recipes = {name: value for name, value in settings.items() if name not in ("optimisation", "search")}
     assert isinstance(kind(**(recipes | GIVEN[kind])), kind)  # names and types of all parts are looked at here
 

@@ -131,9 +131,8 @@ class VQAModule(TaskModule):
             for row, asked in enumerate(questions)
         ]
 
-    def show_examples(self) -> list[ShownExample]:
+    def show_examples(self, data: VQAData) -> list[ShownExample]:
         """A question about each of the first pictures of the validation split, answered by the model as it is now."""
-        data: VQAData = self.trainer.datamodule  # type: ignore[attr-defined]
         records = [asked[index % len(asked)] for index, asked in enumerate(data.items("val")[:SHOWN])]
         batch = data.collate("val", data.visual, self.words.words)([[record] for record in records])
         predictions = self.answer(batch.visual.to(self.device), [[record.question] for record in records])

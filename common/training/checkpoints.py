@@ -19,7 +19,7 @@ from common.encoders import VisualEncoder, weights_follow
 from common.errors import CheckpointError, SaccadeError, one_line
 from common.files import replacing
 from common.training.parts import Part, build
-from common.training.task import FORMAT, LINKS, TaskModule
+from common.training.task import FORMAT, LEXICONS, LINKS, TaskModule
 
 # What settings give that this version does not have, or has in addition (TypeError), or that no one would have written.
 _NONSENSE = (SaccadeError, TypeError, ValueError, LookupError, AttributeError, RuntimeError)
@@ -117,7 +117,7 @@ def load_module(path: str | Path, expected: type[M]) -> M:
     Raises:
         CheckpointError: the file cannot be used, is of another task, or does not fit this version of `expected`.
     """
-    content = read_checkpoint(path)
+    content = of_one_task(read_checkpoint(path), expected)
     check_task(path, content, expected)
     try:
         with weights_follow():
@@ -129,6 +129,22 @@ def load_module(path: str | Path, expected: type[M]) -> M:
     except _NONSENSE as error:
         raise CheckpointError(f"{path} does not fit{_other_version(content)}: {one_line(error)}") from error
     return module.eval()
+
+
+def of_one_task(content: dict[str, Any], expected: type[TaskModule]) -> dict[str, Any]:
+    """What a checkpoint of several tasks (`JointModule`) holds of one, as a checkpoint of that task alone would; what
+    is no such checkpoint is given back as it is."""
+    settings = content.get("hyper_parameters", {})
+    recipes, name = settings.get("tasks"), expected.task
+    if not isinstance(recipes, dict) or name not in recipes:
+        return content
+    shared = {"encoder": settings["encoder"], "encoder_weights": None, **settings["lexicons"][name]}
+    weights, prefix = content["state_dict"], f"tasks.{name}."
+    return {
+        "saccade": content["saccade"] | {"task": name, "script": expected.script},
+        "hyper_parameters": recipes[name].get("init_args", {}) | shared,
+        "state_dict": {key.removeprefix(prefix): weights[key] for key in weights if key.startswith(prefix)},
+    }
 
 
 def build_encoder(recipe: Part, weights: str | None) -> VisualEncoder:
@@ -157,9 +173,9 @@ def start_from(path: str | Path, module: TaskModule) -> None:
         CheckpointError: it cannot be used, is of another task, knows other words, or has another network; the message
             names the part that does not fit.
     """
-    content = read_checkpoint(path)
+    content = of_one_task(read_checkpoint(path), type(module))
     check_task(path, content, type(module))
-    for name in LINKS:
+    for name in (*LINKS, LEXICONS):
         theirs, ours = content.get("hyper_parameters", {}).get(name), module.hparams.get(name)
         if theirs != ours:
             raise CheckpointError(

@@ -20,10 +20,10 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from common.errors import EXIT_INTERRUPTED, ConfigError, SaccadeError, one_line
 from common.training.callbacks import EpochSeeds, ExampleTable, Progress, RecordConfig, best_and_last
-from common.training.checkpoints import WholeFileIO, check_fit, check_task, read_checkpoint, start_from
+from common.training.checkpoints import WholeFileIO, check_fit, check_task, of_one_task, read_checkpoint, start_from
 from common.training.composition import Config, check_names, compose
 from common.training.parts import find_class
-from common.training.task import LINKS, TaskModule
+from common.training.task import LEXICONS, LINKS, TaskModule
 from common.training.wandb_run import experiment_logger
 
 OPTIONS = ("model", "data", "trainer", "folder", "seed_everything", "ckpt_path", "start_from")
@@ -95,7 +95,7 @@ class TrainingCLI(LightningCLI):
             "--start_from", type=str | None, default=None, help="a checkpoint whose weights a new training begins with"
         )
         if self.settings:
-            for name in LINKS:
+            for name in (*LINKS, LEXICONS):
                 if name in inspect.signature(self.model_type).parameters:
                     parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
 
@@ -110,9 +110,11 @@ class TrainingCLI(LightningCLI):
 
     def _parse_ckpt_path(self) -> None:
         """Look at the checkpoint to go on or begin from. (Lightning would let its settings override the given ones.)"""
-        path = self.config.fit.ckpt_path or self.config.fit.start_from
-        if path is not None:
-            check_task(path, read_checkpoint(path), self.model_type)
+        last, first = self.config.fit.ckpt_path, self.config.fit.start_from
+        if last is not None:
+            check_task(last, read_checkpoint(last), self.model_type)
+        elif first is not None:
+            check_task(first, of_one_task(read_checkpoint(first), self.model_type), self.model_type)
 
     def before_instantiate_classes(self) -> None:
         """Keep an earlier run in the same folder from being overwritten.

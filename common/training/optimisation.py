@@ -96,8 +96,7 @@ def _groups(module: nn.Module, optimisation: Optimisation, encoder: nn.Module | 
 
 
 def _fuses(module: LightningModule) -> bool:
-    """On a CPU one fused kernel spares several passes over the memory; on a GPU it would forbid clipping in float16, and
-    PyTorch's own choice (None) is one kernel for many parameters. In mixed precision Lightning clips no gradients that
-    a fused kernel is to scale, wherever it runs."""
+    """On a CPU one fused kernel spares several passes over the memory; on a GPU PyTorch's own choice (None) is one
+    kernel for many parameters. In mixed precision Lightning clips no gradients that a fused kernel might scale."""
     on_cpu = all(each.device.type == "cpu" for each in module.parameters())
     return on_cpu and "mixed" not in str(module.trainer.precision)

@@ -23,6 +23,7 @@ from common.training.optimisation import Optimisation, configure
 
 FORMAT = 1  # of what is written below; to be raised when older readers would go wrong
 LINKS = ("vocabulary", "answers")  # what a model takes from its data module, where it names it: what its numbers mean
+LEXICONS = "lexicons"  # the same of several tasks
 SHOWN = 8  # held-out examples that are shown at each validation
 SHOWN_DPI = 80
 
@@ -122,8 +123,8 @@ class TaskModule(LightningModule):
         """Features [B R D] of pictures; those from a cache are there already."""
         return visual if isinstance(visual, VisualFeatures) else self.encoder(visual)
 
-    def show_examples(self) -> list[ShownExample]:
-        """The same few held-out examples each time, as the model sees them now; none where it has nothing to show."""
+    def show_examples(self, data: Any) -> list[ShownExample]:
+        """The same few held-out examples of its data each time, as the model sees them now; none where it has none."""
         return []
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -192,7 +192,7 @@ def test_shown_examples_are_the_first_validation_pictures_with_their_captions(sc
     made = recipes.module(source.vocabulary)
     trainer(tmp_path).validate(made, datamodule=source, verbose=False)
     made.eval()
-    examples = made.show_examples()
+    examples = made.show_examples(source)
     assert len(examples) == SHOWN
     for example, record in zip(examples, source.records("val"), strict=False):
         assert example.truth == " / ".join(record.captions)

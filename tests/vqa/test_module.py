@@ -192,7 +192,7 @@ def test_shown_examples_are_of_the_first_validation_pictures_with_their_answers(
     made = recipes.module(source)
     trainer(tmp_path).validate(made, datamodule=source, verbose=False)
     made.eval()
-    examples = made.show_examples()
+    examples = made.show_examples(source)
     assert len(examples) == SHOWN
     for example, asked in zip(examples, source.items("val"), strict=False):
         assert example.truth in {f"{record.question} {record.answers[0]}" for record in asked}
@@ -200,4 +200,6 @@ def test_shown_examples_are_of_the_first_validation_pictures_with_their_answers(
         assert example.figure.width > example.image.width
     assert len({example.truth.split("?")[0] for example in examples}) > 1, "not the same question each time"
     source._records["val"] = [replace(record, answers=("Two",) * 10) for record in source.records("val")]
-    assert {example.truth.split("? ")[1] for example in made.show_examples()} == {"2"}, "as the model would say it"
+    assert {example.truth.split("? ")[1] for example in made.show_examples(source)} == {"2"}, (
+        "as the model would say it"
+    )

@@ -54,7 +54,7 @@ class Adder(TaskModule):
     def validation_step(self, numbers: Tensor, index: int) -> None:
         self.log("val/closeness", -self._loss(numbers))
 
-    def show_examples(self) -> list[ShownExample]:
+    def show_examples(self, data: object) -> list[ShownExample]:
         picture, figure = Image.new("RGB", (8, 8), "red"), Image.new("RGB", (16, 8), "blue")
         return [ShownExample(picture, Prediction("two", 0.5), "three", figure)]
 

@@ -53,7 +53,7 @@ def test_the_bar_shows_the_loss_and_the_metric_that_matters_by_short_names(adder
 
 
 def test_no_examples_are_drawn_while_sanity_checking_or_without_anyone_to_show_them_to(adder: Adder) -> None:
-    def fail() -> None:
+    def fail(data: object) -> None:
         raise AssertionError("examples were drawn")
 
     adder.show_examples = fail  # type: ignore[assignment, method-assign]

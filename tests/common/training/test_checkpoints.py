@@ -34,7 +34,7 @@ class Singer(TaskModule):
         self.voice = build(voice, nn.Linear, in_features=len(words))
         self.words, self.optimisation = words, optimisation
 
-    def show_examples(self) -> list[ShownExample]:
+    def show_examples(self, data: object) -> list[ShownExample]:
         return []
 
 
