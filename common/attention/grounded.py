@@ -61,7 +61,7 @@ class GroundedWords(CoAttention):
         for read, look, think in zip(self.words_to_words, self.words_to_regions, self.word_maps, strict=True):
             items = read(items, items, keep)
             asked = items.unflatten(0, (-1, questions)).flatten(1, 2)  # [B Q*T D]: the regions are shared, not copied
-            seen, weights = look.attend(asked, regions, region_keep)
+            seen, weights = look.attend(asked, regions, region_keep)  # type: ignore[operator]
             items = think(seen.unflatten(1, (questions, length)).flatten(0, 1))
             looks.append(weights.mean(1).unflatten(1, (questions, length)))  # [B Q T R]
         summary, word_weights = self.flatten_words(items, keep)

@@ -76,7 +76,7 @@ class ExampleTable(Callback):
         logger = trainer.logger
         if trainer.sanity_checking or not trainer.is_global_zero or not isinstance(logger, WandbLogger):
             return
-        examples = pl_module.show_examples(trainer.datamodule) if isinstance(pl_module, TaskModule) else []
+        examples = pl_module.show_examples(trainer.datamodule) if isinstance(pl_module, TaskModule) else []  # type: ignore[attr-defined]
         if examples:
             rows = [_row(example) for example in examples]
             table = wandb.Table(columns=["image", "prediction", "score", "truth", "attention"], data=rows)

@@ -35,10 +35,7 @@ class JointData(LightningDataModule):
 
     def __init__(self, tasks: dict[str, Part]) -> None:
         super().__init__()
-        self.tasks: dict[str, PictureData[Any, Any]] = {
-            name: build(part, PictureData)
-            for name, part in tasks.items()  # type: ignore[type-abstract]
-        }
+        self.tasks: dict[str, PictureData[Any, Any]] = {name: build(part, PictureData) for name, part in tasks.items()}
 
     @property
     def lexicons(self) -> dict[str, dict[str, list[str]]]:
@@ -123,7 +120,7 @@ class JointModule(TaskModule):
     def training_step(self, batch: Mapping[str, Any], batch_index: int) -> Tensor:
         """The scalar loss of a batch of each task."""
         losses = {name: self.tasks[name].training_step(each, batch_index) for name, each in batch.items()}  # type: ignore[operator]
-        loss: Tensor = sum(self.weights[name] * each for name, each in losses.items())  # type: ignore[assignment]
+        loss: Tensor = sum(self.weights[name] * each for name, each in losses.items())
         self.log("train/loss", loss.detach(), batch_size=1)
         return loss
 
