@@ -1,7 +1,7 @@
 """Score a checkpoint on a data set: `python scripts/evaluate.py --checkpoint x.ckpt --config configs/vqa/scenes.yaml`.
 
 The data come from the `data` section of the config files and options, as in training. Written to --out: the metrics as
-JSON, and the captions or answers in the format of the COCO or VQA evaluation server.
+JSON, and the captions or answers in the format of the COCO or VQA evaluation server (or --server's).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import captioning.evaluation
 import vqa.evaluation
@@ -31,7 +31,7 @@ from vqa.data import VQAData
 from vqa.metrics import measures_for
 from vqa.metrics.wups import Similarity, WupTable, wordnet_similarity
 from vqa.module import VQAModule
-from vqa.results import write_answers
+from vqa.results import Form, write_answers
 
 Scores = dict[str, float]
 
@@ -45,6 +45,9 @@ def parse() -> tuple[argparse.Namespace, dict[str, Any]]:
     parser.add_argument("--out", type=Path, help="default: the folder evaluation-SPLIT beside the checkpoint")
     parser.add_argument("--beam", type=at_least_one, metavar="N", help="captions followed at once; 1 is greedy search")
     parser.add_argument("--similarity", metavar="FILE", help="for WUPS of answers: similarities (.npz), or wordnet")
+    parser.add_argument(
+        "--server", choices=get_args(Form), help="whose form the answers are written in; default vqa, as for OK-VQA"
+    )
     parser.add_device()
     options, rest = parser.parse_known_args()
     config = compose(rest)
@@ -59,8 +62,9 @@ def parse() -> tuple[argparse.Namespace, dict[str, Any]]:
 
 def evaluate_captions(options: argparse.Namespace, data_part: Any) -> tuple[Scores, dict[str, str]]:
     """Scores of a captioner, and what they were made with."""
-    if options.similarity:
-        raise ConfigError("--similarity is for answers, and this is a captioner's checkpoint: leave it out")
+    for name in ("similarity", "server"):
+        if getattr(options, name):
+            raise ConfigError(f"--{name} is for answers, and this is a captioner's checkpoint: leave it out")
     module = load_module(options.checkpoint, CaptioningModule).to(options.device)
     data = build(data_part, CaptioningData)
     records = data.records(options.split)
@@ -87,7 +91,7 @@ def evaluate_answers(options: argparse.Namespace, data_part: Any) -> tuple[Score
     module.attach(data, (options.split,))
     predictions = vqa.evaluation.answer_all(module, data.loader(options.split))
     asked = [record.question_id for record in records]
-    write_answers(options.out / "answers_results.json", texts(predictions), asked)
+    write_answers(options.out / "answers_results.json", texts(predictions), asked, options.server or "vqa")
     if not any(record.answers for record in records):
         return {}, {}
     measures = measures_for(records, similarity)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from common.errors import DataError
 from common.files import replacing
 
 Id: TypeAlias = int | str
+NAMED = 5  # ids that a message names
 
 
 def write_results(
@@ -22,9 +23,14 @@ def write_results(
     expected: the ids that there must be, no more and no fewer. Raises DataError where it is otherwise, or where a text
     cannot be written.
     """
+    if expected is not None:
+        check_ids(results.keys(), expected, path)
+    write_entries(path, [dict(zip(keys, pair, strict=True)) for pair in results.items()])
+
+
+def write_entries(path: str | Path, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Write a list of objects as JSON, or, on any fault, nothing; DataError where a text cannot be written."""
     path = Path(path)
-    entries = [dict(zip(keys, pair, strict=True)) for pair in results.items()]
-    _compare(results, expected, path)
     try:
         content = json.dumps(entries, ensure_ascii=False, allow_nan=False).encode()
     except UnicodeEncodeError as error:
@@ -33,12 +39,16 @@ def write_results(
         draft.write_bytes(content)
 
 
-def _compare(results: Mapping[Id, str], expected: Collection[Id] | None, path: Path) -> None:
-    if expected is None:
-        return
-    if missing := set(expected) - results.keys():
-        raise DataError(
-            f"{path}: {len(missing)} of {len(set(expected))} ids are missing, such as {min(missing, key=str)!r}"
-        )
-    if extra := results.keys() - set(expected):
-        raise DataError(f"{path}: {len(extra)} ids are not of this data set, such as {min(extra, key=str)!r}")
+def check_ids(found: Collection[Id], expected: Collection[Id], path: str | Path) -> None:
+    """Raise DataError, naming some of them, where ids are missing or too many; 42 and "42" are two ids."""
+    wanted, given = set(expected), set(found)
+    if missing := wanted - given:
+        raise DataError(f"{path}: {len(missing)} of {len(wanted)} ids are missing: {some(missing)}")
+    if extra := given - wanted:
+        raise DataError(f"{path}: {len(extra)} ids are not of this data set: {some(extra)}")
+
+
+def some(ids: Collection[Id]) -> str:
+    """The first few of them in order, for a message."""
+    ordered = sorted(ids, key=lambda each: (isinstance(each, str), each))
+    return ", ".join(map(repr, ordered[:NAMED])) + (", ..." if len(ordered) > NAMED else "")

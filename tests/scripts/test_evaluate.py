@@ -167,6 +167,7 @@ def test_checkpoints_that_cannot_be_used_are_refused_in_one_line(
     [
         (["--beam", "0"], "--beam: must be a whole number from 1 on"),
         (["--similarity", "table.npz"], "--similarity is for answers"),
+        (["--server", "gqa"], "--server is for answers"),
         (["--split", "dev"], "--split: invalid choice: 'dev'"),
         (["--device", "cuda:99"], "--device: cannot compute on 'cuda:99'"),
         (["--splitt", "val"], "there is no setting 'splitt'; did you mean 'split'?"),

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from math import comb
 from statistics import fmean
 
+from common.data.results import Id, some
 from common.errors import DataError
-from vqa.metrics.scores import Id, some
 
 
 def consensus(groups: Mapping[Id, Sequence[float]], most: int = 4) -> dict[str, float]:

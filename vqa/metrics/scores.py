@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TypeAlias
 
 from common.data.records import VQARecord
+from common.data.results import Id, some
 from common.errors import DataError
 from vqa.metrics.accuracy import Version, exact_match, vqa_accuracy
 from vqa.metrics.wups import Similarity, Wups
 
-Id: TypeAlias = int | str
 Measure: TypeAlias = Callable[[str, Sequence[str]], float]  # (prediction, annotators' answers) -> 0..1
-
-NAMED = 3  # ids that a message names
 
 
 def measures_for(
@@ -91,9 +89,3 @@ def check_predictions(predictions: Mapping[Id, str], records: Sequence[VQARecord
         raise DataError(f"{len(unscored)} questions have no true answer to score against, such as {some(unscored)}")
     if not any(answer.strip() for answer in predictions.values()):
         raise DataError(f"all {len(asked)} answers are empty: see what wrote them")
-
-
-def some(ids: Collection[Id]) -> str:
-    """The first few of them in order, for a message."""
-    ordered = sorted(ids, key=lambda each: (isinstance(each, str), each))
-    return ", ".join(map(repr, ordered[:NAMED]))

@@ -25,8 +25,8 @@ def test_results_are_written_as_the_servers_read_them_and_numbers_stay_whole(tmp
 @pytest.mark.parametrize(
     ("answers", "message"),
     [
-        ({9: "a"}, "1 of 2 ids are missing, such as 3"),
-        ({9: "a", 3: "b", 4: "c"}, "1 ids are not of this data set, such as 4"),
+        ({9: "a"}, "1 of 2 ids are missing: 3"),
+        ({9: "a", 3: "b", 4: "c"}, "1 ids are not of this data set: 4"),
         ({9: "a", 3: "\ud83c"}, "surrogate"),
     ],
 )
