@@ -24,6 +24,8 @@ OVERLAYS = {  # configs that go after another one, and the experiments that they
     "captioning/adaptive": ["captioning/flickr8k", "captioning/scenes_demo"],
     "captioning/hard": ["captioning/flickr8k", "captioning/scenes_demo"],
     "captioning/meshed": ["captioning/flickr8k", "captioning/scenes_demo"],
+    "captioning/scheduled_sampling": ["captioning/flickr8k", "captioning/scenes_demo"],
+    "captioning/self_critical": ["captioning/flickr8k", "captioning/scenes_demo"],
     "captioning/supervised_attention": ["captioning/flickr8k", "captioning/scenes_demo"],
     "captioning/transformer": ["captioning/flickr8k", "captioning/scenes_demo"],
     "vqa/question_only": ["vqa/daquar", "vqa/scenes_demo"],
