@@ -10,13 +10,17 @@ from typing import Any
 import pytest
 import yaml
 
+from captioning.data import CaptioningData
 from captioning.module import CaptioningModule
+from common.data.readers import CaptionSource, VQASource
 from common.errors import ConfigError
-from common.training.cli import TrainingCLI
+from common.training.cli import OPTIONS, TrainingCLI
 from common.training.comparison import Kind, read_kinds
-from common.training.composition import read_config
+from common.training.composition import check_names, compose, read_config
 from common.training.joint import JointModule
+from common.training.parts import build
 from common.training.task import TaskModule
+from vqa.data import VQAData
 from vqa.module import VQAModule
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -32,7 +36,8 @@ OVERLAYS = {  # configs that go after another one, and the experiments that they
 }
 COMPARISONS = {"compare/captioning": "captioning/scenes_demo", "compare/vqa": "vqa/scenes_demo"}
 FILES = sorted(str(path.relative_to(CONFIGS).with_suffix("")) for path in CONFIGS.rglob("*.yaml"))
-EXPERIMENTS = [(name,) for name in FILES if name not in {**OVERLAYS, **COMPARISONS}]
+DATA_SETS = [name for name in FILES if name.startswith("data/")]  # go after any experiment of their task
+EXPERIMENTS = [(name,) for name in FILES if name not in {**OVERLAYS, **COMPARISONS} and name not in DATA_SETS]
 COMBINATIONS = [(base, overlay) for overlay, bases in OVERLAYS.items() for base in bases]
 GIVEN = {  # what models take from the data
     CaptioningModule: {"vocabulary": ["<pad>", "<start>", "<end>", "<unk>", "red"]},
@@ -89,6 +94,19 @@ def check(config: dict[str, Any], task: str) -> None:
     kind: type[TaskModule] = {"captioning": CaptioningModule, "vqa": VQAModule, "joint": JointModule}[task]
     recipes = {name: value for name, value in settings.items() if name not in ("optimisation", "search")}
     assert isinstance(kind(**(recipes | GIVEN[kind])), kind)  # names and types of all parts are looked at here
+
+
+@pytest.mark.parametrize("name", DATA_SETS)
+def test_a_data_set_goes_after_an_experiment_and_its_sources_are_put_together(name: str) -> None:
+    task = read_config(CONFIGS / f"{name}.yaml")["data"]["class_path"].partition(".")[0]
+    base, kind = {"captioning": ("captioning/flickr8k", CaptioningData), "vqa": ("vqa/daquar", VQAData)}[task]
+    between = ["data/vqa_v2"] if name == "data/vqa_v2_test" else []
+    composed = compose(files(base, *between, name))
+    check_names(composed, OPTIONS, {"data": kind})
+    data = build(composed["data"], kind)
+    assert all(isinstance(source, (CaptionSource, VQASource)) for source in data.sources.values())
+    assert data.loading.cache is None  # not the base's, which is of other pictures
+    assert composed["model"] == read_config(CONFIGS / f"{base}.yaml")["model"]
 
 
 def test_every_overlay_and_every_base_is_there() -> None:
