@@ -1,6 +1,8 @@
 """Answer a question about pictures: `scripts/answer.py --checkpoint x.ckpt --question "what colour is it ?" photo.jpg`.
 
 Pictures are files, folders or globs; each question is put to each picture. The checkpoint holds all that is needed.
+Facts are for models that read them: `--fact "Tom likes the circle." --facts knowledge.txt`, one a line. Choices are
+answers to choose from: `--choice red --choice blue`.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from pathlib import Path
 
 from common.commands import Complaints, Parser, has_parts, whole_text
 from common.data.pictures import Picture, batches, collate, read_pictures
+from common.data.readers.checks import read_text
 from common.data.records import Prediction
 from common.errors import run_script
 from common.explain.canvas import save_figure
@@ -20,6 +23,7 @@ from common.explain.overlays import draw_answer, draw_parts
 from common.files import writable_folder
 from common.training.checkpoints import load_module
 from vqa.module import VQAModule
+from vqa.questions import Question
 
 
 def parse() -> argparse.Namespace:
@@ -29,23 +33,45 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--question", action="append", required=True, type=whole_text, help="may be given several times"
     )
+    add = {"action": "append", "default": [], "type": whole_text, "metavar": "TEXT"}
+    parser.add_argument("--fact", help="to answer from; may be given several times", **add)
+    parser.add_argument("--facts", metavar="FILE", help="a text file with a fact on each line")
+    parser.add_argument("--choice", help="an answer to choose from; may be given several times", **add)
     parser.add_pictures()
     return parser.parse_args()
 
 
+def read_questions(options: argparse.Namespace) -> list[Question]:
+    """The questions, each with all facts and choices."""
+    lines = read_text(options.facts).splitlines() if options.facts else []
+    facts = (*options.fact, *(line.strip() for line in lines if line.strip()))
+    return [Question(text, facts, tuple(options.choice)) for text in options.question]
+
+
+def note_what_is_not_read(module: VQAModule, questions: list[Question]) -> None:
+    """Say on stderr what the model will not understand."""
+    for question in questions:
+        if unknown := module.unknown_words(question.text):
+            print(f"note: the model has not learned {', '.join(unknown)} in {question.text!r}", file=sys.stderr)
+    if questions[0].facts and not module.model.reads_facts:
+        print("note: the facts have no effect: this model reads none", file=sys.stderr)
+
+
 def as_json(picture: Picture, question: str, prediction: Prediction, overlay: Path | None) -> str:
     """What machines want to know of an answer."""
-    return json.dumps(
-        {
-            "image": str(picture.path),
-            "question": question,
-            "answer": prediction.text,
-            "probability": round(prediction.score, 4),
-            "alternatives": [{"answer": text, "probability": round(p, 4)} for text, p in prediction.alternatives],
-            "overlay": overlay and str(overlay),
-        },
-        ensure_ascii=False,
-    )
+    told = {
+        "image": str(picture.path),
+        "question": question,
+        "answer": prediction.text,
+        "probability": round(prediction.score, 4),
+        "alternatives": [{"answer": text, "probability": round(p, 4)} for text, p in prediction.alternatives],
+        "overlay": overlay and str(overlay),
+    }
+    if "facts" in prediction.maps:
+        read = prediction.maps["facts"]
+        pairs = zip(read.key_layout.labels, read.weights.mean(0).tolist(), strict=True)
+        told["facts"] = [{"fact": fact, "weight": round(weight, 4)} for fact, weight in pairs]
+    return json.dumps(told, ensure_ascii=False)
 
 
 def show(
@@ -68,12 +94,11 @@ def main() -> None:
     overlays = OverlayNames(writable_folder(options.overlay), "answer", options.format) if options.overlay else None
     module = load_module(options.checkpoint, VQAModule).to(options.device)
     parts = has_parts(options, module.model.part_axis)
-    for question in options.question:
-        if unknown := module.unknown_words(question):
-            print(f"note: the model has not learned {', '.join(unknown)} in {question!r}", file=sys.stderr)
+    questions = read_questions(options)
+    note_what_is_not_read(module, questions)
     for pictures in batches(read_pictures(options.pictures, complaints), options.batch_size):
         visual = collate(pictures, module.encoder).to(options.device)
-        found = module.answer(visual, [options.question] * len(pictures))
+        found = module.answer(visual, [questions] * len(pictures))
         for picture, predictions in zip(pictures, found, strict=True):
             for question, prediction in zip(options.question, predictions, strict=True):
                 overlay = overlays.next(picture.path) if overlays else None

@@ -89,8 +89,7 @@ def _answerer(scenes: str, changes: dict[str, Any]) -> None:
     recipe["co_attention"] = answerers.PARALLEL
     module, data = answerers.attached(scenes, **merge(recipe, changes))
     batch = next(iter(data.loader("val")))
-    output = module.train()(batch)
-    _learns(module, sum(module.objective(output.logits[batch.asked], batch.targets[batch.asked]).values()))
+    _learns(module, sum(module.head.losses(module.train()(batch).logits, batch).values()))
     maps = module.eval().answer(batch.visual, [["what", "colour"] for _ in batch.records])[0][0].maps
     assert ("image, parts" in maps) == (module.model.part_axis is not None)
 

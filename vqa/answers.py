@@ -136,5 +136,19 @@ def soft_targets(answers: Sequence[str], vocabulary: AnswerVocabulary) -> dict[i
     return scores
 
 
+def vote_shares(answers: Sequence[str], vocabulary: AnswerVocabulary) -> dict[int, float]:
+    """The share of the annotators that gave each class; those whose answer the vocabulary has not are nowhere."""
+    counts = Counter(map(_form(vocabulary.normalised), answers))
+    numbers = ((vocabulary.index.get(answer), count) for answer, count in counts.items())
+    return {number: count / len(answers) for number, count in numbers if number is not None}
+
+
+def choice_scores(choices: Sequence[str], answers: Sequence[str], normalised: bool = True) -> list[float]:
+    """The score in 0..1 of each answer on offer, as `soft_targets` has it."""
+    offered = AnswerVocabulary(tuple(map(_form(normalised), choices)), normalised)
+    scores = soft_targets(answers, offered)
+    return [scores.get(offered.index[choice], 0.0) for choice in offered.answers]
+
+
 def _form(normalised: bool) -> Callable[[str], str]:
     return normalise_answer if normalised else strip_answer

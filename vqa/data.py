@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -12,14 +13,15 @@ from torch import Tensor
 
 from common.attention import VisualFeatures
 from common.data.batches import ImageBatch, Transferable
-from common.data.loading import VisualLoader, pad_texts
+from common.data.loading import VisualLoader
 from common.data.module import SPLITS, Encoder, Loading, PictureData
 from common.data.readers import VQASource
 from common.data.records import VQARecord
 from common.data.tokenizer import tokenize
 from common.data.vocabulary import Vocabulary
 from common.errors import DataError
-from vqa.answers import AnswerVocabulary, soft_targets
+from vqa.answers import AnswerVocabulary, choice_scores, soft_targets, vote_shares
+from vqa.questions import Choices, Encoding, Texts
 
 
 @dataclass(frozen=True)
@@ -28,19 +30,33 @@ class VQABatch(Transferable):
 
     keep: the valid words; a picture with fewer than Q questions has rows that are not valid at all.
     targets: each answer's score in 0..1, as VQA accuracy gives it; a row of zeros where no known answer is right.
+    votes: the share of the annotators who gave each answer.
     records: the questions of each picture.
+    facts: the facts that come with each question; one that has none has one without words.
+    choices: the answers on offer; None where no question has any.
     """
 
     visual: ImageBatch | VisualFeatures
     tokens: Int[Tensor, "B Q T"]
     keep: Bool[Tensor, "B Q T"]
     targets: Float[Tensor, "B Q A"]
+    votes: Float[Tensor, "B Q A"]
     records: tuple[tuple[VQARecord, ...], ...]
+    facts: Texts | None = None
+    choices: Choices | None = None
 
     @property
     def asked(self) -> Bool[Tensor, "B Q"]:
         """Which questions there are."""
         return self.keep.any(-1)
+
+
+class Scored(NamedTuple):
+    """The classes that some annotator gave, with the score of each and the share who gave it."""
+
+    classes: Int[Tensor, " N"]
+    targets: Float[Tensor, " N"]
+    votes: Float[Tensor, " N"]
 
 
 class VQACollate:
@@ -50,33 +66,47 @@ class VQACollate:
         self, loader: VisualLoader, vocabulary: Vocabulary, answers: AnswerVocabulary, questions: int | None
     ) -> None:
         self.loader = loader
-        self.vocabulary = vocabulary
+        self.encoding = Encoding(vocabulary)
         self.answers = answers
         self.questions = questions
-        # The same texts come again in every epoch; cleaning them costs as much as a small network's step.
-        self._encoded: dict[str, list[int]] = {}
-        self._scored: dict[tuple[str, ...], dict[int, float]] = {}
+        # The same answers come again in every epoch; cleaning them costs as much as a small network's step.
+        self._scored: dict[tuple[str, ...], Scored] = {}
 
     def __call__(self, pictures: Sequence[Sequence[VQARecord]]) -> VQABatch:
         """Questions [B Q T], targets [B Q A] and pictures."""
-        drawn = [tuple(self._draw(records)) for records in pictures]
-        tokens, keep = pad_texts([[self._encode(record.question) for record in records] for records in drawn])
-        targets = torch.zeros(*keep.shape[:2], len(self.answers))
+        drawn = tuple(tuple(self._draw(records)) for records in pictures)
+        tokens, keep = self.encoding.questions([[record.question for record in records] for records in drawn])
+        targets, votes = (torch.zeros(*keep.shape[:2], len(self.answers)) for _ in range(2))
         for row, records in enumerate(drawn):
             for column, record in enumerate(records):
-                for answer, score in self._scores(record.answers).items():
-                    targets[row, column, answer] = score
-        return VQABatch(self.loader([records[0] for records in drawn]), tokens, keep, targets, tuple(drawn))
+                scored = self._scores(record.answers)
+                targets[row, column, scored.classes] = scored.targets
+                votes[row, column, scored.classes] = scored.votes
+        visual = self.loader([records[0] for records in drawn])
+        facts = self.encoding.texts([[record.facts for record in records] for records in drawn])
+        return VQABatch(visual, tokens, keep, targets, votes, drawn, facts, self._choices(drawn))
 
-    def _encode(self, question: str) -> list[int]:
-        if question not in self._encoded:
-            self._encoded[question] = self.vocabulary.encode(tokenize(question))
-        return self._encoded[question]
-
-    def _scores(self, given: tuple[str, ...]) -> dict[int, float]:
+    def _scores(self, given: tuple[str, ...]) -> Scored:
         if given not in self._scored:
-            self._scored[given] = soft_targets(given, self.answers)
+            targets, votes = soft_targets(given, self.answers), vote_shares(given, self.answers)
+            classes = torch.tensor(list(votes), dtype=torch.long)
+            self._scored[given] = Scored(
+                classes, torch.tensor([targets[each] for each in votes]), torch.tensor(list(votes.values()))
+            )
         return self._scored[given]
+
+    def _choices(self, drawn: Sequence[Sequence[VQARecord]]) -> Choices | None:
+        if not any(record.choices for records in drawn for record in records):
+            return None
+        texts = self.encoding.texts([[record.choices for record in records] for records in drawn])
+        keep, scores = torch.zeros(texts.keep.shape[:3], dtype=torch.bool), torch.zeros(texts.keep.shape[:3])
+        for row, records in enumerate(drawn):
+            for column, record in enumerate(records):
+                offered = len(record.choices)
+                keep[row, column, :offered] = True
+                scored = choice_scores(record.choices, record.answers, self.answers.normalised)
+                scores[row, column, :offered] = torch.tensor(scored)
+        return Choices(texts, keep, scores)
 
     def _draw(self, records: Sequence[VQARecord]) -> Sequence[VQARecord]:
         if self.questions is None or len(records) <= self.questions:
@@ -133,9 +163,13 @@ class VQAData(PictureData[VQARecord, VQASource]):
 
     @cached_property
     def vocabulary(self) -> list[str]:
-        """The words of the training questions; a plain list, so that it can go into a checkpoint."""
-        questions = (tokenize(record.question) for record in self.records("train"))
-        return list(Vocabulary.build(questions, self.minimum_count).words)
+        """The words of the training questions, their facts and choices; a list, so that it can go into a checkpoint.
+
+        What comes with several questions, as a picture's captions do, is counted each time.
+        """
+        records = self.records("train")
+        texts = (text for record in records for text in (record.question, *record.facts, *record.choices))
+        return list(Vocabulary.build(map(tokenize, texts), self.minimum_count).words)
 
     @cached_property
     def answers(self) -> list[str]:

@@ -12,6 +12,7 @@ from common.explain.grounding import PointingGame
 from vqa.data import VQABatch
 from vqa.metrics import Measure, score_answers
 from vqa.module import VQAModule
+from vqa.questions import Question
 
 
 def answer_all(module: VQAModule, loader: Iterable[VQABatch]) -> dict[int | str, Prediction]:
@@ -19,7 +20,7 @@ def answer_all(module: VQAModule, loader: Iterable[VQABatch]) -> dict[int | str,
     predictions: dict[int | str, Prediction] = {}
     module.eval()
     for batch in tqdm(loader, desc="answers", unit="batch"):
-        asked = [[record.question for record in records] for records in batch.records]
+        asked = [[Question.of(record) for record in records] for records in batch.records]
         for records, found in zip(batch.records, module.answer(batch.visual.to(module.device), asked), strict=True):
             predictions.update({record.question_id: each for record, each in zip(records, found, strict=True)})
     return predictions

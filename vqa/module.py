@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import partial
+from inspect import Parameter, signature
+from typing import Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from common.attention import AttentionMap, Boxes, CoAttention, Grid, VisualFeatures, Words
 from common.data.batches import ImageBatch
 from common.data.images import load_image
-from common.data.loading import pad_texts
 from common.data.module import SPLITS
 from common.data.records import Prediction
 from common.data.tokenizer import tokenize
 from common.data.vocabulary import Vocabulary
 from common.encoders import TextEncoder
-from common.errors import DataError
+from common.errors import ConfigError, DataError
 from common.explain.canvas import figure_to_image
 from common.explain.overlays import draw_answer
 from common.training.checkpoints import build_encoder
 from common.training.optimisation import Optimisation
-from common.training.parts import Part, build
+from common.training.parts import Part, build, find_class, read_part
 from common.training.task import SHOWN, SHOWN_DPI, ShownExample, TaskModule
 from vqa.answers import most_common_answer
 from vqa.data import VQABatch, VQAData
+from vqa.heads import AnswerHead, ClassHead
 from vqa.models import VQAModel, VQAOutput
 from vqa.objectives import AnswerObjective
-
-ALTERNATIVES = 4  # the next best answers that a prediction names
+from vqa.questions import Encoding, Question, Texts
 
 
 class VQAModule(TaskModule):
@@ -40,10 +40,10 @@ class VQAModule(TaskModule):
         encoder: a `VisualEncoder`.
         text: the question's `TextEncoder`.
         model: a `vqa.models.VQAModel`.
-        co_attention: the model's `CoAttention`.
-        objective: an `AnswerObjective`.
+        objective: an `AnswerObjective` over the known answers, or an `AnswerHead` that answers in another way.
         vocabulary: the words by id, as `Vocabulary.words`.
-        answers: the answers by class.
+        answers: the known answers.
+        co_attention: the model's `CoAttention`; those that are given none have no use for it.
         encoder_weights: see `build_encoder`: "hub", the path of a local file or of a checkpoint, or None.
     """
 
@@ -58,27 +58,29 @@ class VQAModule(TaskModule):
         encoder: Part,
         text: Part,
         model: Part,
-        co_attention: Part,
         objective: Part,
         vocabulary: list[str],
         answers: list[str],
+        co_attention: Part | None = None,
         encoder_weights: str | None = None,
         optimisation: Optimisation = Optimisation(),
     ) -> None:
         super().__init__()
         self.save_hyperparameters(logger=False)
         self.words = Vocabulary(vocabulary)
+        self.encoding = Encoding(self.words)
         self.answers = answers
         self.encoder = build_encoder(encoder, encoder_weights)
+        self.head = _build_head(objective, answers, self.words)
         self.model = build(
             model,
             VQAModel,
             region_dim=self.encoder.dim,
-            answers=len(answers),
+            answers=self.head.width,
+            vocabulary_size=len(self.words),
             text=build(text, TextEncoder, vocabulary_size=len(self.words)),
-            co_attention=partial(build, co_attention, CoAttention),
+            **_given_attention(model, co_attention),
         )
-        self.objective = build(objective, AnswerObjective)
         self.optimisation = optimisation
 
     def attach(self, data: VQAData, splits: Collection[str] = SPLITS) -> None:
@@ -86,29 +88,36 @@ class VQAModule(TaskModule):
         data.attach(self.encoder, self.words.words, self.answers, splits)
 
     def forward(self, batch: VQABatch) -> VQAOutput:
-        """Logits [B Q A] of a batch of questions."""
-        return self.model(self.features(batch.visual), batch.tokens, batch.keep)
+        """The model's output [B Q W] on a batch of questions."""
+        return self._look(self.features(batch.visual), batch.tokens, batch.keep, batch.facts)
+
+    def _look(self, features: VisualFeatures, tokens: Tensor, keep: Tensor, facts: Texts | None) -> VQAOutput:
+        if self.model.reads_facts:
+            return self.model(features, tokens, keep, facts)
+        return self.model(features, tokens, keep)
 
     def training_step(self, batch: VQABatch, batch_index: int) -> Tensor:
         """The scalar loss."""
-        output = self(batch)
-        terms = self.objective(output.logits[batch.asked], batch.targets[batch.asked])
+        output = self(batch).logits
+        terms = self.head.losses(output, batch)
         loss = torch.stack(list(terms.values())).sum()
         size = int(batch.asked.sum())
         self.log_dict({f"train/{name}": term.detach() for name, term in terms.items()}, batch_size=size)
         self.log("train/loss", loss.detach(), batch_size=size)
-        self.log("train/accuracy", mean_score(output, batch), batch_size=size)
+        self.log("train/accuracy", self.head.accuracy(output.detach(), batch), batch_size=size)
         return loss
 
     def validation_step(self, batch: VQABatch, batch_index: int) -> None:
         """Losses, and the accuracy in percent."""
-        output = self(batch)
-        terms = self.objective(output.logits[batch.asked], batch.targets[batch.asked])
+        output = self(batch).logits
+        terms = self.head.losses(output, batch)
         asked = ((record.question_id, None) for records in batch.records for record in records)
-        self.findings.add(terms | {"accuracy": mean_score(output, batch)}, asked)
+        self.findings.add(terms | {"accuracy": self.head.accuracy(output, batch)}, asked)
 
     @torch.no_grad()
-    def answer(self, visual: ImageBatch | VisualFeatures, questions: list[list[str]]) -> list[list[Prediction]]:
+    def answer(
+        self, visual: ImageBatch | VisualFeatures, questions: Sequence[Sequence[Question | str]]
+    ) -> list[list[Prediction]]:
         """Answers to the questions about each picture, with where the model looked at each level.
 
         Words that the model does not know are read as unknown words: see `unknown_words`.
@@ -116,26 +125,26 @@ class VQAModule(TaskModule):
         Raises:
             DataError: a question has no words.
         """
-        tokens, keep = pad_texts([[self._encode(question) for question in asked] for asked in questions])
+        asked = [[self._checked(question) for question in row] for row in questions]
+        tokens, keep = self.encoding.questions([[question.text for question in row] for row in asked])
+        facts = self.encoding.texts([[question.facts for question in row] for row in asked])
         features = self.features(visual)
-        output = self.model(features, tokens.to(self.device), keep.to(self.device)).cpu()
-        layout = features.layout.to("cpu")
-        probabilities = output.logits.softmax(-1)
+        output = self._look(features, tokens.to(self.device), keep.to(self.device), facts.to(self.device))
+        answers = self.head.answers(output.logits, asked)
+        output, layout = output.cpu(), features.layout.to("cpu")
         return [
             [
-                self._prediction(
-                    probabilities[row, column], self._maps(output, (row, column), layout.select(row), question)
-                )
-                for column, question in enumerate(asked)
+                Prediction(*best, tuple(others), maps=self._maps(output, (row, column), layout.select(row), question))
+                for column, (question, (best, *others)) in enumerate(zip(row_asked, row_answers, strict=True))
             ]
-            for row, asked in enumerate(questions)
+            for row, (row_asked, row_answers) in enumerate(zip(asked, answers, strict=True))
         ]
 
     def show_examples(self, data: VQAData) -> list[ShownExample]:
         """A question about each of the first pictures of the validation split, answered by the model as it is now."""
         records = [asked[index % len(asked)] for index, asked in enumerate(data.items("val")[:SHOWN])]
         batch = data.collate("val", data.visual, self.words.words)([[record] for record in records])
-        predictions = self.answer(batch.visual.to(self.device), [[record.question] for record in records])
+        predictions = self.answer(batch.visual.to(self.device), [[Question.of(record)] for record in records])
         examples = []
         for record, (prediction,) in zip(records, predictions, strict=True):
             image, truth = load_image(record.image), most_common_answer(record.answers, data.classes.normalise)
@@ -143,43 +152,61 @@ class VQAModule(TaskModule):
             examples.append(ShownExample(image, prediction, f"{record.question} {truth}", figure))
         return examples
 
-    def unknown_words(self, question: str) -> list[str]:
-        """The words of a question that the model has not learned."""
-        return [word for word in tokenize(question) if word not in self.words]
+    def unknown_words(self, text: str) -> list[str]:
+        """The words of a question, or of a fact, that the model has not learned."""
+        return [word for word in tokenize(text) if word not in self.words]
 
-    def _encode(self, question: str) -> list[int]:
-        words = tokenize(question)
-        if not words:
-            raise DataError(f"the question {question!r} has no words")
-        return self.words.encode(words)
-
-    def _prediction(self, probabilities: Float[Tensor, " A"], maps: dict[str, AttentionMap]) -> Prediction:
-        best = probabilities.topk(min(1 + ALTERNATIVES, len(self.answers)))
-        ranked = [(self.answers[index], score) for score, index in zip(*map(Tensor.tolist, best), strict=True)]
-        return Prediction(ranked[0][0], ranked[0][1], tuple(ranked[1:]), maps=maps)
+    def _checked(self, question: Question | str) -> Question:
+        question = Question(question) if isinstance(question, str) else question
+        if not tokenize(question.text):
+            raise DataError(f"the question {question.text!r} has no words")
+        return question
 
     def _maps(
-        self, output: VQAOutput, place: tuple[int, int], layout: Grid | Boxes, question: str
+        self, output: VQAOutput, place: tuple[int, int], layout: Grid | Boxes, question: Question
     ) -> dict[str, AttentionMap]:
-        """The maps "image" (level x region) and "question" (level x word) of one question.
+        """The maps "image" (level x region), "question" (level x word) and "facts" (level x fact) of one question.
 
-        "image, parts" has the looks of each head, hop or glimpse in front, where there are such.
+        "image, parts" and "facts, parts" have the looks of each head, hop or glimpse in front, where there are such.
         """
-        kind, levels = self.model.kind, self.model.level_names
-        maps = {}
-        if output.region_weights is not None:
-            maps["image"] = AttentionMap(output.region_weights[place], ("level", "region"), layout, kind, levels)
-        if output.region_parts is not None and (axis := self.model.part_axis):
-            parts = output.region_parts[place].transpose(0, 1)  # [P L R]
-            maps["image, parts"] = AttentionMap(parts, (axis, "level", "region"), layout, kind, levels)
-        if output.word_weights is not None:
-            words = tuple(tokenize(question))
-            weights = output.word_weights[place][:, : len(words)]
-            maps["question"] = AttentionMap(weights, ("level", "word"), Words(words), kind, levels)
+        words, facts = Words(tuple(tokenize(question.text))), Words(question.facts)
+        maps: dict[str, AttentionMap] = {}
+        for name, axis, keys, weights, parts in (
+            ("image", "region", layout, output.region_weights, output.region_parts),
+            ("question", "word", words, output.word_weights, None),
+            ("facts", "fact", facts, output.fact_weights, output.fact_parts),
+        ):
+            if weights is None or keys == Words(()):
+                continue
+            maps[name] = self._map(weights[place], ("level", axis), keys)
+            if parts is not None and self.model.part_axis:
+                axes = self.model.part_axis, "level", axis
+                maps[f"{name}, parts"] = self._map(parts[place].transpose(0, 1), axes, keys)  # [P L K]
         return maps
 
+    def _map(self, weights: Tensor, axes: tuple[str, ...], keys: Grid | Boxes | Words) -> AttentionMap:
+        if isinstance(keys, Words):
+            weights = weights[..., : len(keys.labels)]
+        return AttentionMap(weights, axes, keys, self.model.kind, self.model.level_names)
 
-def mean_score(output: VQAOutput, batch: VQABatch) -> Float[Tensor, ""]:
-    """The mean score of the likeliest answers [B Q], in percent: the accuracy, where the targets are scored so."""
-    best = output.logits.argmax(-1, keepdim=True)
-    return 100 * batch.targets.gather(2, best).squeeze(2)[batch.asked].mean()
+
+def _build_head(objective: Part, answers: list[str], words: Vocabulary) -> AnswerHead:
+    """The head that is named, or, by its objective, the one for the known answers."""
+    if issubclass(find_class(read_part(objective)[0], nn.Module), AnswerHead):
+        return build(objective, AnswerHead, answers=answers, words=words)
+    return ClassHead(answers, build(objective, AnswerObjective))
+
+
+def _given_attention(model: Part, co_attention: Part | None) -> dict[str, Any]:
+    """What the model is given to make its co-attention with.
+
+    Raises:
+        ConfigError: it needs one and there is none.
+    """
+    if co_attention is not None:
+        return {"co_attention": partial(build, co_attention, CoAttention)}
+    path, _ = read_part(model)
+    wanted = signature(find_class(path, VQAModel)).parameters.get("co_attention")
+    if wanted is not None and wanted.default is Parameter.empty:
+        raise ConfigError(f"{path} needs co_attention: name one, such as common.attention.ParallelCoAttention")
+    return {}

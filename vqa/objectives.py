@@ -1,19 +1,31 @@
-"""What a VQA model is trained for: each objective returns named loss terms."""
+"""What a VQA model is trained for: each objective returns named loss terms of the answers' logits."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Literal
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 
 class AnswerObjective(nn.Module, ABC):
-    """Loss terms of answer logits."""
+    """Loss terms of answer logits, and the probabilities that the logits then stand for."""
 
     @abstractmethod
-    def forward(self, logits: Float[Tensor, "N A"], targets: Float[Tensor, "N A"]) -> dict[str, Float[Tensor, ""]]:
-        """Scalars by name; `targets` are the answers' scores in 0..1, a row of zeros where no known answer is right."""
+    def forward(
+        self, logits: Float[Tensor, "N A"], scores: Float[Tensor, "N A"], votes: Float[Tensor, "N A"]
+    ) -> dict[str, Float[Tensor, ""]]:
+        """Scalars by name.
+
+        scores: of the answers in 0..1, as VQA accuracy gives them. votes: the share of the annotators who gave each.
+        Both are rows of zeros where no known answer is right.
+        """
+
+    def probabilities(self, logits: Float[Tensor, "*N A"]) -> Float[Tensor, "*N A"]:
+        """Of each answer: a distribution over the answers, unless told."""
+        return logits.softmax(-1)
 
 
 class LabelCrossEntropy(AnswerObjective):
@@ -23,20 +35,80 @@ class LabelCrossEntropy(AnswerObjective):
         super().__init__()
         self.label_smoothing = label_smoothing
 
-    def forward(self, logits: Float[Tensor, "N A"], targets: Float[Tensor, "N A"]) -> dict[str, Float[Tensor, ""]]:
+    def forward(
+        self, logits: Float[Tensor, "N A"], scores: Float[Tensor, "N A"], votes: Float[Tensor, "N A"]
+    ) -> dict[str, Float[Tensor, ""]]:
         """The scalar "cross_entropy" over the questions [N] with a known answer."""
-        known = targets.amax(-1) > 0
+        known = votes.amax(-1) > 0
         per_question = nn.functional.cross_entropy(
-            logits, targets.argmax(-1), reduction="none", label_smoothing=self.label_smoothing
+            logits, votes.argmax(-1), reduction="none", label_smoothing=self.label_smoothing
         )
         return {"cross_entropy": (per_question * known).sum() / known.sum().clamp(min=1)}
 
 
 class SoftCrossEntropy(AnswerObjective):
-    """Cross-entropy with the answers' scores as a distribution, so that every annotator counts."""
+    """Cross-entropy with what the annotators said as a distribution, so that every one of them counts.
 
-    def forward(self, logits: Float[Tensor, "N A"], targets: Float[Tensor, "N A"]) -> dict[str, Float[Tensor, ""]]:
+    of: "scores" brings the answers' VQA accuracies to a sum of one; "votes" the numbers of annotators, which makes it
+        the mean of -log p over the annotators with a known answer (Kazemi and Elqursh 2017).
+    """
+
+    def __init__(self, of: Literal["scores", "votes"] = "scores") -> None:
+        super().__init__()
+        self.of = of
+
+    def forward(
+        self, logits: Float[Tensor, "N A"], scores: Float[Tensor, "N A"], votes: Float[Tensor, "N A"]
+    ) -> dict[str, Float[Tensor, ""]]:
         """The scalar "cross_entropy" over the questions [N] with a known answer."""
-        total = targets.sum(-1, keepdim=True)
-        share = targets / total.clamp(min=1e-6)
-        return {"cross_entropy": -(share * logits.log_softmax(-1)).sum() / (total > 0).sum().clamp(min=1)}
+        return {"cross_entropy": _soft_cross_entropy(logits, scores if self.of == "scores" else votes)}
+
+
+class SampledCrossEntropy(AnswerObjective):
+    """Cross-entropy with the answer of one annotator, drawn anew at every visit among those whose answer is known
+    (Yang et al. 2016, released code); its expected value, which is `SoftCrossEntropy` of the votes, in evaluation."""
+
+    def forward(
+        self, logits: Float[Tensor, "N A"], scores: Float[Tensor, "N A"], votes: Float[Tensor, "N A"]
+    ) -> dict[str, Float[Tensor, ""]]:
+        """The scalar "cross_entropy" over the questions [N] with a known answer."""
+        if not self.training or not len(votes):
+            return {"cross_entropy": _soft_cross_entropy(logits, votes)}
+        known = votes.amax(-1) > 0
+        drawn = torch.where(known.unsqueeze(-1), votes, 1.0).multinomial(1).squeeze(-1)
+        per_question = nn.functional.cross_entropy(logits, drawn, reduction="none")
+        return {"cross_entropy": (per_question * known).sum() / known.sum().clamp(min=1)}
+
+
+class BinaryCrossEntropy(AnswerObjective):
+    """Each answer is a question of its own, with its score for the probability of yes (Teney et al. 2018, section 3.6).
+
+        - sum_a s_a log sigmoid(z_a) + (1 - s_a) log(1 - sigmoid(z_a))
+
+    Questions without a known answer count: every answer is wrong there.
+
+    reduction: over the questions: their "mean", as of bottom-up top-down and bilinear attention; or the "sum", as of
+        MCAN's released code, which multiplies the gradient by the questions of a batch. Adam takes no notice of that.
+    """
+
+    def __init__(self, reduction: Literal["mean", "sum"] = "mean") -> None:
+        super().__init__()
+        self.reduction = reduction
+
+    def forward(
+        self, logits: Float[Tensor, "N A"], scores: Float[Tensor, "N A"], votes: Float[Tensor, "N A"]
+    ) -> dict[str, Float[Tensor, ""]]:
+        """The scalar "binary_cross_entropy", a sum over the answers."""
+        total = nn.functional.binary_cross_entropy_with_logits(logits, scores, reduction="sum")
+        return {"binary_cross_entropy": total / max(len(logits), 1) if self.reduction == "mean" else total}
+
+    def probabilities(self, logits: Float[Tensor, "*N A"]) -> Float[Tensor, "*N A"]:
+        """The score that each answer is expected to have; they do not compete, and need not sum to one."""
+        return logits.sigmoid()
+
+
+def _soft_cross_entropy(logits: Float[Tensor, "N A"], targets: Float[Tensor, "N A"]) -> Float[Tensor, ""]:
+    """Mean over the questions whose targets are not all zero, brought to a sum of one."""
+    total = targets.sum(-1, keepdim=True)
+    share = targets / total.clamp(min=1e-6)
+    return -(share * logits.log_softmax(-1)).sum() / (total > 0).sum().clamp(min=1)

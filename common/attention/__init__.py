@@ -6,6 +6,7 @@ from common.attention.directional import DirectionalSelfAttention, SourceToToken
 from common.attention.distributions import Distribution, Entmax15, Sigmoid, Softmax, Sparsemax
 from common.attention.dynamic_memory import DynamicMemory
 from common.attention.gates import SentinelAttention
+from common.attention.glimpses import GlimpseAttention
 from common.attention.grounded import GroundedWords
 from common.attention.guided import GuidedCoAttention
 from common.attention.levels import RecursiveEncoding, TwoLevel
@@ -24,6 +25,7 @@ from common.attention.scores import (
     DeepScore,
     DotScore,
     FeatureScore,
+    GatedScore,
     GeneralScore,
     LocationScore,
     ScaledDotScore,
@@ -65,7 +67,9 @@ __all__ = [
     "EndToEndMemory",
     "Entmax15",
     "FeatureScore",
+    "GatedScore",
     "GeneralScore",
+    "GlimpseAttention",
     "Grid",
     "GroundedWords",
     "GuidedCoAttention",

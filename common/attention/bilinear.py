@@ -1,8 +1,8 @@
 """Bilinear co-attention: one distribution over all pairs of a word and a region (Kim, Jun & Zhang 2018, "Bilinear
 Attention Networks").
 
-Shapes: B pictures of R regions, Q questions about each, T words in a question, all of width D; G glimpses; the maps
-have rank K', the joint features are K wide.
+Shapes: B pictures of R regions of width V, Q questions about each, T words of width D in a question; G glimpses; the
+maps have rank K', the joint features are K wide.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class BilinearCoAttention(CoAttention):
         mask_words: False lets padding words take part, as released, where every question is padded to 14 words.
         dropout: of the inputs of all layers (0.2 in the released code).
         map_dropout: of v' (0.5 in the released code).
+        key_dim: V; None takes D.
     """
 
     kind = "bilinear co-attention"
@@ -53,6 +54,7 @@ class BilinearCoAttention(CoAttention):
         mask_words: bool = True,
         dropout: float = 0.0,
         map_dropout: float = 0.0,
+        key_dim: int | None = None,
     ) -> None:
         super().__init__()
         if glimpses < 1:
@@ -61,10 +63,11 @@ class BilinearCoAttention(CoAttention):
         map_dim = map_dim or 3 * hidden_dim
         self.mask_words = mask_words
         self.part_axis = "glimpse" if glimpses > 1 else None
-        self.map_regions = nn.Linear(dim, map_dim)
+        key_dim = key_dim or dim
+        self.map_regions = nn.Linear(key_dim, map_dim)
         self.map_words = nn.Linear(dim, map_dim)
         self.score = nn.Linear(map_dim, glimpses, bias=False)  # h
-        self.pool_regions = nn.Linear(dim, glimpses * hidden_dim)  # all V_g
+        self.pool_regions = nn.Linear(key_dim, glimpses * hidden_dim)  # all V_g
         self.pool_words = nn.ModuleList(nn.Linear(dim, hidden_dim) for _ in range(glimpses))  # U_g
         self.join = nn.ModuleList(nn.Linear(hidden_dim, dim, bias=False) for _ in range(glimpses))  # P_g
         self.dropout = nn.Dropout(dropout)
@@ -74,7 +77,7 @@ class BilinearCoAttention(CoAttention):
         self,
         words: Float[Tensor, "B Q T D"],
         word_keep: Bool[Tensor, "B Q T"],
-        regions: Float[Tensor, "B R D"],
+        regions: Float[Tensor, "B R V"],
         region_keep: Bool[Tensor, "B R"],
         layout: Grid | Boxes | None = None,
     ) -> CoAttentionOutput:
@@ -92,7 +95,7 @@ class BilinearCoAttention(CoAttention):
         self,
         words: Float[Tensor, "B Q T D"],
         word_keep: Bool[Tensor, "B Q T"],
-        regions: Float[Tensor, "B R D"],
+        regions: Float[Tensor, "B R V"],
         region_keep: Bool[Tensor, "B R"],
     ) -> Float[Tensor, "B Q G T R"]:
         """All A_g: h_g scales the words, so that one product with the regions makes every map."""
@@ -105,7 +108,7 @@ class BilinearCoAttention(CoAttention):
         return weights.unflatten(3, pairs.shape[2:])
 
     def joint_features(
-        self, maps: Float[Tensor, "B Q G T R"], words: Float[Tensor, "B Q T D"], regions: Float[Tensor, "B R D"]
+        self, maps: Float[Tensor, "B Q G T R"], words: Float[Tensor, "B Q T D"], regions: Float[Tensor, "B R V"]
     ) -> Float[Tensor, "B Q D"]:
         """sum_g P_g f_g: what the glimpses add to every word."""
         glimpses, shape = maps.shape[2], (maps.shape[1], maps.shape[3])  # G, Q T

@@ -81,18 +81,18 @@ class AttentionFlattening(nn.Module):
     a_g = softmax(MLP(x)_g),  x~ = W [sum_i a_1i x_i; ...; sum_i a_Gi x_i]
     """
 
-    def __init__(self, dim: int, glimpses: int, hidden_dim: int, dropout: float) -> None:
+    def __init__(self, dim: int, glimpses: int, hidden_dim: int, output_dim: int, dropout: float) -> None:
         super().__init__()
         self.score = nn.Sequential(
             nn.Linear(dim, hidden_dim), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden_dim, glimpses)
         )
-        self.join = nn.Linear(glimpses * dim, dim)
+        self.join = nn.Linear(glimpses * dim, output_dim)
         self.distribution = Softmax()
 
     def forward(
         self, items: Float[Tensor, "B N D"], keep: Bool[Tensor, "B N"]
-    ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B G N"]]:
-        """The joined summary [B D] and the weights of each glimpse [B G N]."""
+    ) -> tuple[Float[Tensor, "B S"], Float[Tensor, "B G N"]]:
+        """The joined summary [B S] and the weights of each glimpse [B G N]."""
         weights = self.distribution(self.score(items).transpose(1, 2), keep.unsqueeze(1))
         return self.join((weights.to(items.dtype) @ items).flatten(1)), weights
 
@@ -112,13 +112,14 @@ class GuidedCoAttention(CoAttention):
     The regions depend on the question from the first guided attention on: from there each question has regions of its
     own, B Q R D numbers, B Q H R (R + T) weights and as much more time. What comes before is done once for each
     picture. The words know their order only as far as the text encoder has written it into them (in the paper an
-    LSTM). Summaries are D wide, those of the paper 2 D, since the model adds them to words' and regions' of width D.
+    LSTM).
 
     Args:
         order: "encoder-decoder": every layer of the regions is guided by the last of the words; "stacking": by that of
             its own depth, which the paper finds weaker.
         glimpses: G of the flattening.
         hidden_dim: of the flattening's MLP; None takes D.
+        summary_dim: of the summaries; None takes D. The paper's are 2 D wide.
         variant: "code" takes the released layer norm, with the unbiased spread.
     """
 
@@ -132,6 +133,7 @@ class GuidedCoAttention(CoAttention):
         order: Literal["encoder-decoder", "stacking"] = "encoder-decoder",
         glimpses: int = 1,
         hidden_dim: int | None = None,
+        summary_dim: int | None = None,
         dropout: float = 0.1,
         variant: Literal["paper", "code"] = "paper",
     ) -> None:
@@ -151,8 +153,9 @@ class GuidedCoAttention(CoAttention):
         self.part_axis = "glimpse" if glimpses > 1 else None
         self.words_to_words, self.word_maps = looks(), thoughts()
         self.regions_to_regions, self.regions_to_words, self.region_maps = looks(), looks(), thoughts()
-        self.flatten_words = AttentionFlattening(dim, glimpses, hidden_dim or dim, dropout)
-        self.flatten_regions = AttentionFlattening(dim, glimpses, hidden_dim or dim, dropout)
+        self.summary_dim = summary_dim
+        flattening = dim, glimpses, hidden_dim or dim, summary_dim or dim, dropout
+        self.flatten_words, self.flatten_regions = (AttentionFlattening(*flattening) for _ in range(2))
 
     def forward(
         self,
@@ -162,7 +165,7 @@ class GuidedCoAttention(CoAttention):
         region_keep: Bool[Tensor, "B R"],
         layout: Grid | Boxes | None = None,
     ) -> CoAttentionOutput:
-        """Summaries [B Q D] of words and regions, weights [B Q T] and [B Q R], glimpses [B Q G R] if several."""
+        """Summaries [B Q S] of words and regions, weights [B Q T] and [B Q R], glimpses [B Q G R] if several."""
         shape = words.shape[:2]  # B Q
         text_keep = word_keep.flatten(0, 1)
         texts = self._read(words.flatten(0, 1), text_keep)

@@ -194,6 +194,28 @@ class DeepScore(Score):
         return self.score(hidden).squeeze(-1)
 
 
+class GatedScore(Score):
+    """w . (tanh(W [q; k] + b) * sigmoid(W' [q; k] + b')), a gated tanh (Anderson et al. 2018, section 3.3).
+
+    Each matrix is applied to query and key apart, so that the pair is never formed.
+    """
+
+    def __init__(self, query_dim: int, key_dim: int, hidden_dim: int = 512) -> None:
+        super().__init__()
+        self.map_query = nn.Linear(query_dim, 2 * hidden_dim, bias=False)  # of W and W'
+        self.map_key = nn.Linear(key_dim, 2 * hidden_dim)
+        self.score = nn.Linear(hidden_dim, 1, bias=False)
+
+    def project(self, keys: Float[Tensor, "B N K"]) -> Float[Tensor, "B N E"]:
+        """The keys' part of both products, with the offsets."""
+        return self.map_key(keys)
+
+    def forward(self, query: Float[Tensor, "B Q D"], projected: Float[Tensor, "B N E"]) -> Float[Tensor, "B Q N"]:
+        """Logits [B Q N]."""
+        value, gate = (self.map_query(query).unsqueeze(2) + projected.unsqueeze(1)).chunk(2, -1)  # [B Q N E/2]
+        return self.score(torch.tanh(value) * torch.sigmoid(gate)).squeeze(-1)
+
+
 def _unit(vectors: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
     """Vectors of length one; zero stays zero, in float16 too, where the customary 1e-12 is no number."""
     return nn.functional.normalize(vectors, dim=-1, eps=max(1e-12, torch.finfo(vectors.dtype).tiny))

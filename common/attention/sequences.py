@@ -28,18 +28,22 @@ class CoAttentionOutput(NamedTuple):
     where there is but one distribution.
     """
 
-    words: Float[Tensor, "B Q D"]
-    regions: Float[Tensor, "B Q D"]
+    words: Float[Tensor, "B Q S"]
+    regions: Float[Tensor, "B Q S"]
     word_weights: Float[Tensor, "B Q T"]
     region_weights: Float[Tensor, "B Q R"]
     region_parts: Float[Tensor, "B Q P R"] | None = None
 
 
 class CoAttention(nn.Module, ABC):
-    """Attends to words and regions jointly. `kind` and `part_axis` as of an `AttentionMechanism`."""
+    """Attends to words and regions jointly. `kind` and `part_axis` as of an `AttentionMechanism`.
+
+    summary_dim: the width of both summaries; None where it is that of the words.
+    """
 
     kind: str
     part_axis: str | None = None
+    summary_dim: int | None = None
 
     def __init__(self) -> None:
         super().__init__()

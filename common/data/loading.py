@@ -71,10 +71,12 @@ def collate_boxes(records: Sequence[Record]) -> tuple[Float[Tensor, "B R 4"], Bo
     return boxes, keep
 
 
-def pad_texts(texts: Sequence[Sequence[Sequence[int]]]) -> tuple[Int[Tensor, "B Q T"], Bool[Tensor, "B Q T"]]:
-    """Word ids of each picture's texts, filled up with 0, and which are valid."""
+def pad_texts(
+    texts: Sequence[Sequence[Sequence[int]]], least: int = 0
+) -> tuple[Int[Tensor, "B Q T"], Bool[Tensor, "B Q T"]]:
+    """Word ids of each picture's texts, filled up with 0, and which are valid; Q and T are at least `least`."""
     longest = max((len(text) for picture in texts for text in picture), default=0)
-    shape = len(texts), max(map(len, texts)), longest
+    shape = len(texts), max(least, *map(len, texts)), max(least, longest)
     tokens, keep = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.bool)
     for row, picture in enumerate(texts):
         for column, text in enumerate(picture):

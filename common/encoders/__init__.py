@@ -3,6 +3,7 @@
 from common.encoders.facts import FactEncoder, Facts
 from common.encoders.image import ImageEncoder, VisualEncoder, weights_follow
 from common.encoders.joined import JoinedEncoder
+from common.encoders.questions import ConvolutionalTextEncoder, PositionalTextEncoder, RecurrentTextEncoder
 from common.encoders.regions import RegionEncoder
 from common.encoders.text import (
     DirectionalTextEncoder,
@@ -14,6 +15,7 @@ from common.encoders.text import (
 from common.encoders.words import DynamicMetaEmbedding, LearnedEmbedding, WordEmbedding
 
 __all__ = [
+    "ConvolutionalTextEncoder",
     "DirectionalTextEncoder",
     "DynamicMetaEmbedding",
     "FactEncoder",
@@ -22,6 +24,8 @@ __all__ = [
     "ImageEncoder",
     "JoinedEncoder",
     "LearnedEmbedding",
+    "PositionalTextEncoder",
+    "RecurrentTextEncoder",
     "RegionEncoder",
     "TextEncoder",
     "TextFeatures",

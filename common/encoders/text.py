@@ -32,8 +32,14 @@ class TextEncoder(nn.Module, ABC):
     def forward(self, tokens: Int[Tensor, "B T"], keep: Bool[Tensor, "B T"]) -> TextFeatures:
         """Features [B T D] at each level."""
 
+    def summary(self, features: TextFeatures) -> Float[Tensor, "B D"]:
+        """Each text in one vector: the last level at its last word, unless told; zero for a text without words."""
+        top = features.levels[-1]
+        last = (features.keep.sum(-1) - 1).clamp(min=0)
+        return top[torch.arange(len(top), device=top.device), last]
 
-def _embedding(given: WordEmbedding | None, vocabulary_size: int, dim: int) -> WordEmbedding:
+
+def make_embedding(given: WordEmbedding | None, vocabulary_size: int, dim: int) -> WordEmbedding:
     """The word embedding that is given, or a table from scratch."""
     if given is not None and given.dim != dim:
         raise ValueError(f"embedding: its vectors are {given.dim} wide, the encoder's {dim}: give both the same dim")
@@ -64,7 +70,7 @@ class HierarchicalTextEncoder(TextEncoder):
     ) -> None:
         super().__init__()
         self.dim = dim
-        self.embedding = _embedding(embedding, vocabulary_size, dim)
+        self.embedding = make_embedding(embedding, vocabulary_size, dim)
         self.convolutions = nn.ModuleList(nn.Conv1d(dim, dim, size) for size in (1, 2, 3))
         self.words_before = {"paper": (0, 0, 0), "code": (0, 1, 1)}[variant]
         self.lstm = nn.LSTM(dim, dim, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0)
@@ -108,7 +114,7 @@ class TransformerTextEncoder(TextEncoder):
     ) -> None:
         super().__init__()
         self.dim = dim
-        self.embedding = _embedding(embedding, vocabulary_size, dim)
+        self.embedding = make_embedding(embedding, vocabulary_size, dim)
         self.register_buffer("positions", sinusoids(torch.arange(longest), dim), persistent=False)
         self.layers = nn.ModuleList(TransformerLayer(dim, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(dim)
@@ -155,7 +161,7 @@ class DirectionalTextEncoder(TextEncoder):
         if dim % 2:
             raise ValueError(f"the two directions share the width, which must be even, not {dim}")
         self.dim = dim
-        self.embedding = _embedding(embedding, vocabulary_size, dim)
+        self.embedding = make_embedding(embedding, vocabulary_size, dim)
         self.forwards = DirectionalSelfAttention(dim, dim // 2, "forward", dropout)
         self.backwards = DirectionalSelfAttention(dim, dim // 2, "backward", dropout)
         self.dropout = nn.Dropout(dropout)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import is_dataclass
+from functools import partial
 from importlib import import_module
 from types import ModuleType, NoneType, UnionType
 from typing import Any, Literal, TypedDict, TypeVar, Union, get_args, get_origin, get_type_hints, is_typeddict
@@ -37,7 +38,8 @@ class _Misfit(Exception):
 def build(part: Part, base: type[T], **given: Any) -> T:
     """The object that a recipe describes.
 
-    Parts within `init_args` are built too, each bounded by the annotation of its parameter.
+    Parts within `init_args` are built too, each bounded by the annotation of its parameter. A parameter annotated as
+    `Callable[..., T]` is given a function that builds a T: for parts whose widths only their owner knows.
 
     Args:
         part: the recipe; it may come from a stranger's checkpoint, so nothing is called before it is found to be a
@@ -152,6 +154,8 @@ def _conform(value: Any, kind: Any, given: Mapping[str, Any]) -> Any:
         return _require(value in arguments, value)
     if origin in (list, tuple) and isinstance(value, (list, tuple)):
         return _conform_items(value, origin, arguments, given)
+    if origin is Callable:
+        return _conform_factory(value, arguments[1], given)
     kind = Mapping if is_typeddict(kind) else origin or kind
     if not isinstance(kind, type):
         return value
@@ -186,6 +190,14 @@ def _conform_mapping(value: Mapping[str, Any], kind: type, given: Mapping[str, A
     raise _Misfit
 
 
+def _conform_factory(value: Any, kind: Any, given: Mapping[str, Any]) -> Callable[..., Any]:
+    """A function that builds the part; that there is such a class is seen to at once."""
+    _require(isinstance(value, Mapping) and "class_path" in value, value)
+    base = get_origin(kind) or kind
+    find_class(read_part(value)[0], base)
+    return partial(build, value, base, **given)
+
+
 def _conform_to_any_of(value: Any, kinds: tuple[Any, ...], given: Mapping[str, Any]) -> Any:
     for kind in kinds:
         try:
@@ -209,4 +221,6 @@ def _describe(kind: Any) -> str:
         return f"one of {', '.join(map(repr, get_args(kind)))}"
     if kind is NoneType:
         return "None"
+    if get_origin(kind) is Callable:
+        return f"the recipe of a {_describe(get_args(kind)[1])}"
     return str(kind) if get_args(kind) else getattr(kind, "__name__", str(kind))

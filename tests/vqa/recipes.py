@@ -42,16 +42,21 @@ def data(scenes: str, **settings: Any) -> VQAData:
 
 
 def module(
-    source: VQAData, encoder: Part = GRID, text: Part = LEVELS, model: Part = JOINED, co_attention: Part = PARALLEL
+    source: VQAData,
+    encoder: Part = GRID,
+    text: Part = LEVELS,
+    model: Part = JOINED,
+    co_attention: Part | None = PARALLEL,
+    objective: Part = SOFT_LABELS,
 ) -> VQAModule:
     return VQAModule(
         encoder,
         text,
         model,
-        co_attention,
-        SOFT_LABELS,
+        objective,
         source.vocabulary,
         source.answers,
+        co_attention,
         optimisation=Optimisation(1e-2, schedule="constant"),
     )
 
@@ -71,8 +76,7 @@ def overfit(made: VQAModule, batch: VQABatch, steps: int = 25) -> list[float]:
     made.train()
     batch = batch.replace(visual=made.features(batch.visual))  # frozen: once is enough
     for _ in range(steps):
-        logits = made(batch).logits
-        loss = made.objective(logits[batch.asked], batch.targets[batch.asked])["cross_entropy"]
+        (loss,) = made.head.losses(made(batch).logits, batch).values()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -5,10 +5,12 @@ from hypothesis import strategies as st
 from common.errors import DataError
 from vqa.answers import (
     AnswerVocabulary,
+    choice_scores,
     leave_one_out,
     most_common_answer,
     normalise_answer,
     soft_targets,
+    vote_shares,
 )
 
 
@@ -94,3 +96,16 @@ def test_few_annotators_give_their_shares() -> None:
 def test_the_first_of_equally_common_answers_is_the_most_common() -> None:
     assert most_common_answer(["no", "The Yes", "yes", "No"]) == "no"
     assert most_common_answer(["A", "a", "a"], normalised=False) == "a"
+
+
+def test_votes_are_shares_of_all_annotators_and_unknown_answers_are_left_out() -> None:
+    vocabulary = AnswerVocabulary(("yes", "2"))
+    assert vote_shares(["Yes", "two", "yes", "maybe"], vocabulary) == {0: 0.5, 1: 0.25}
+    assert vote_shares([], vocabulary) == {}
+
+
+def test_choices_are_scored_like_answers_however_they_are_written() -> None:
+    assert choice_scores(["Red.", "blue", "red"], ["red"]) == [1, 0, 1]
+    assert choice_scores(["Red.", "red"], ["red"], normalised=False) == [0, 1]
+    assert choice_scores(["a", "b"], ["a"] * 2 + ["b"] * 8, normalised=False) == pytest.approx([0.6, 1])
+    assert choice_scores(["red"], []) == [0]

@@ -59,6 +59,7 @@ def test_a_batch_has_each_picture_once_with_all_of_its_questions(pictures: list[
     assert torch.equal(batch.keep, batch.tokens != 0)
     assert batch.asked.tolist() == [[True, True], [True, False]]
     torch.testing.assert_close(batch.targets, torch.tensor([[[1, 0], [0.6, 1]], [[0, 0], [0, 0]]]))
+    torch.testing.assert_close(batch.votes, torch.tensor([[[1, 0], [0.2, 0.8]], [[0, 0], [0, 0]]]))
     assert batch.records == (first, second)
 
 
@@ -124,3 +125,32 @@ def test_loading_before_the_encoder_is_known_says_what_to_call(pictures: list[Pa
     source = VQAData(Given((record(pictures[0], 1, "is it", "yes"),)))
     with pytest.raises(ConfigError, match="call attach"):
         source.train_dataloader()
+
+
+def test_facts_and_choices_come_with_their_questions(pictures: list[Path]) -> None:
+    asked = [
+        VQARecord(pictures[0], 1, "is it", 1, ("yes",), facts=("it is red", "red")),
+        VQARecord(pictures[0], 1, "it", 2, ("Two", "2", "three"), choices=("two", "green", "3")),
+    ]
+    other = [record(pictures[1], 3, "red", "no")]
+    batch = collate()([asked, other])
+    assert batch.facts is not None
+    assert batch.facts.tokens.tolist() == [[[[IT, IS, RED], [RED, 0, 0]], [[0] * 3] * 2], [[[0] * 3] * 2] * 2]
+    assert torch.equal(batch.facts.keep, batch.facts.tokens != 0)
+    assert batch.choices is not None
+    assert batch.choices.keep.tolist() == [[[False] * 3, [True] * 3], [[False] * 3] * 2]
+    torch.testing.assert_close(batch.choices.scores[0, 1], torch.tensor([2 / 3, 0, 1 / 3]))
+    assert not batch.choices.scores[1].any()
+    assert batch.choices.texts.tokens.shape == (2, 2, 3, 1)
+
+
+def test_without_any_facts_there_is_one_without_words_and_without_choices_none(pictures: list[Path]) -> None:
+    batch = collate()([[record(pictures[0], 1, "is it", "yes")]])
+    assert batch.facts is not None
+    assert (batch.facts.tokens.shape, batch.facts.keep.any().item()) == ((1, 1, 1, 1), False)
+    assert batch.choices is None
+
+
+def test_the_words_of_facts_and_choices_are_learned_too(pictures: list[Path]) -> None:
+    one = VQARecord(pictures[0], 1, "is it", 1, ("yes",), facts=("cats sleep",), choices=("a dog",))
+    assert VQAData(Given((one,))).vocabulary[4:] == ["a", "cats", "dog", "is", "it", "sleep"]

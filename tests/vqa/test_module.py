@@ -19,8 +19,9 @@ from common.training.task import SHOWN
 from tests.vqa import recipes
 from tests.vqa.recipes import ALTERNATING, BILINEAR, BLIND, BOXES, GUIDED, ONE_LEVEL, TRANSFORMER
 from vqa.data import VQABatch
-from vqa.models import VQAOutput
-from vqa.module import VQAModule, mean_score
+from vqa.heads import ClassHead
+from vqa.module import VQAModule
+from vqa.objectives import LabelCrossEntropy
 
 RECIPES: dict[str, dict[str, Any]] = {
     "parallel": {},
@@ -162,9 +163,10 @@ def test_the_mean_score_leaves_out_questions_that_were_not_asked() -> None:
     keep = torch.tensor([[[True], [True], [False]]])
     targets = torch.tensor([[[0.0, 0.6], [1.0, 0.0], [1.0, 1.0]]])
     visual = ImageBatch(torch.zeros(1, 3, 4, 4, dtype=torch.uint8), torch.zeros(1, 4))
-    batch = VQABatch(visual, keep.long(), keep, targets, ())
+    batch = VQABatch(visual, keep.long(), keep, targets, targets, ())
     logits = torch.tensor([[[0.0, 1.0], [0.0, 1.0], [0.0, 1.0]]])
-    assert mean_score(VQAOutput(logits, None, None), batch).item() == pytest.approx(30)
+    head = ClassHead(["yes", "no"], LabelCrossEntropy())
+    assert head.accuracy(logits, batch).item() == pytest.approx(30)
 
 
 def test_unknown_words_are_told_and_read_as_such(scenes: str) -> None:
@@ -173,7 +175,7 @@ def test_unknown_words_are_told_and_read_as_such(scenes: str) -> None:
     batch = next(iter(source.val_dataloader()))
     count = len(batch.records)
     assert made.unknown_words("What colour is the zebra?") == ["zebra"]
-    assert made._encode("zebra") == [UNKNOWN]
+    assert made.encoding.encode("zebra") == [UNKNOWN]
     one, other = (made.answer(batch.visual, [[f"is there a {word}?"]] * count) for word in ("zebra", "giraffe"))
     assert [found[0].score for found in one] == [found[0].score for found in other]
     assert one[0][0].maps["question"].key_layout == Words(("is", "there", "a", "zebra"))

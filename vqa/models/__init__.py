@@ -1,6 +1,25 @@
 """VQA models."""
 
 from vqa.models.base import VQAModel, VQAOutput
-from vqa.models.hierarchical import CoAttentionFactory, HierarchicalCoAttention, QuestionOnly
+from vqa.models.baselines import ImageOnly, MeanPooled, QuestionOnly
+from vqa.models.bottom_up import BottomUpTopDown
+from vqa.models.co_attention import BilinearAttentionNetwork, ModularCoAttentionNetwork
+from vqa.models.glimpses import ShowAskAttendAnswer
+from vqa.models.hierarchical import CoAttentionFactory, HierarchicalCoAttention
+from vqa.models.memory import FactMemory, StackedAttentionNetwork
 
-__all__ = ["CoAttentionFactory", "HierarchicalCoAttention", "QuestionOnly", "VQAModel", "VQAOutput"]
+__all__ = [
+    "BilinearAttentionNetwork",
+    "BottomUpTopDown",
+    "CoAttentionFactory",
+    "FactMemory",
+    "HierarchicalCoAttention",
+    "ImageOnly",
+    "MeanPooled",
+    "ModularCoAttentionNetwork",
+    "QuestionOnly",
+    "ShowAskAttendAnswer",
+    "StackedAttentionNetwork",
+    "VQAModel",
+    "VQAOutput",
+]

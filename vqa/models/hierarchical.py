@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from common.attention import CoAttention, RecursiveEncoding, VisualFeatures
 from common.encoders import TextEncoder
 from common.errors import ConfigError, nearest
-from vqa.models.base import VQAModel, VQAOutput
+from vqa.models.base import VQAModel, VQAOutput, region_embedding
 
 
 @runtime_checkable
@@ -69,11 +69,11 @@ class HierarchicalCoAttention(VQAModel):
             raise ConfigError(f"embed_regions: the regions are {region_dim} wide; give the text that dim, not {dim}")
         self.text = text
         # Not in the paper; the released code brings the regions to the words' width so.
-        embedding = nn.Sequential(nn.Linear(region_dim, dim), nn.Tanh(), nn.Dropout(dropout))
+        embedding = region_embedding(region_dim, dim, dropout)
         self.embed_regions = embedding if embed_regions else nn.Identity()
         self.levels = nn.ModuleList(co_attention(dim=dim, query_dim=dim, key_dim=dim) for _ in self.level_names)
         self.kind, self.part_axis = self.levels[0].kind, self.levels[0].part_axis  # type: ignore[assignment]
-        self.recursion = RecursiveEncoding(dim, widths, dropout)
+        self.recursion = RecursiveEncoding(self.levels[0].summary_dim or dim, widths, dropout)  # type: ignore[arg-type]
         self.classify = nn.Sequential(nn.Dropout(dropout), nn.Linear(widths[-1], answers))
 
     def forward(self, features: VisualFeatures, tokens: Int[Tensor, "B Q T"], keep: Bool[Tensor, "B Q T"]) -> VQAOutput:
@@ -94,22 +94,3 @@ class HierarchicalCoAttention(VQAModel):
             torch.stack([level.word_weights for level in attended], 2),
             None if self.part_axis is None else torch.stack([level.region_parts for level in attended], 2),
         )
-
-
-class QuestionOnly(VQAModel):
-    """The same question encoder without the picture: what the answers give away by themselves."""
-
-    kind = "none"
-    level_names = ()
-
-    def __init__(self, answers: int, text: TextEncoder, dropout: float = 0.5) -> None:
-        super().__init__()
-        self.text = text
-        self.classify = nn.Sequential(nn.Dropout(dropout), nn.Linear(text.dim, answers))
-
-    def forward(self, features: VisualFeatures, tokens: Int[Tensor, "B Q T"], keep: Bool[Tensor, "B Q T"]) -> VQAOutput:
-        """Logits [B Q A] for questions [B Q T], from the last word's state; the features [B R D] are not used."""
-        top = self.text(tokens.flatten(0, 1), keep.flatten(0, 1)).levels[-1]  # [B*Q T D]
-        last = (keep.flatten(0, 1).sum(-1) - 1).clamp(min=0)
-        question = top[torch.arange(len(top), device=top.device), last]
-        return VQAOutput(self.classify(question).unflatten(0, keep.shape[:2]), None, None)

@@ -20,6 +20,7 @@ from common.attention import (
     DotScore,
     Entmax15,
     FeatureScore,
+    GatedScore,
     GeneralScore,
     ScaledDotScore,
     Score,
@@ -41,6 +42,7 @@ SCORES: dict[str, Callable[[], Score]] = {
     "additive": lambda: AdditiveScore(WIDTH, WIDTH, hidden_dim=5),
     "concat": lambda: ConcatScore(WIDTH, WIDTH, hidden_dim=5),
     "deep": lambda: DeepScore(WIDTH, WIDTH, hidden_dim=5, layers=2),
+    "gated": lambda: GatedScore(WIDTH, WIDTH, hidden_dim=5),
     "cosine": lambda: CosineScore(WIDTH, WIDTH, sharpness=2.0),
     "feature": lambda: FeatureScore(WIDTH, hidden_dim=5),
 }

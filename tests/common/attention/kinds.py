@@ -21,6 +21,7 @@ from common.attention import (
     DynamicMemory,
     EndToEndMemory,
     GeneralScore,
+    GlimpseAttention,
     GumbelStraightThrough,
     Hard,
     KeyValueMemory,
@@ -99,6 +100,7 @@ MECHANISMS: dict[str, Kind] = {
         ),
         frozenset({"single", "permutation", "uniform"}),
     ),
+    "glimpses": Kind(lambda: GlimpseAttention(QUERY, KEY, hidden_dim=5), frozenset({"single"})),
     "structured": Kind(lambda: StructuredPooling(KEY, hidden_dim=5, glimpses=3), frozenset({"single"})),
     # "single": the context is the sum of several hops, of regions embedded anew
     "stacked": Kind(lambda: StackedAttention(QUERY, KEY, hidden_dim=5), frozenset({"single"})),

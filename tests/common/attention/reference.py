@@ -28,6 +28,11 @@ def _deep(q: Array, k: Array, p: Parameters) -> float:
 
 
 # a(q, k) for one query and one key
+def _gated(q: Array, k: Array, p: Parameters) -> float:
+    value, gate = np.split(p["map_query.weight"] @ q + p["map_key.weight"] @ k + p["map_key.bias"], 2)
+    return (p["score.weight"] @ (np.tanh(value) / (1 + np.exp(-gate)))).item()
+
+
 ALIGNMENT: dict[str, Callable[[Array, Array, Parameters], float]] = {
     "dot": lambda q, k, p: sum(q[d] * k[d] for d in range(len(q))),
     "scaled dot": lambda q, k, p: sum(q[d] * k[d] for d in range(len(q))) / len(q) ** 0.5,
@@ -39,6 +44,7 @@ ALIGNMENT: dict[str, Callable[[Array, Array, Parameters], float]] = {
     ),
     "concat": lambda q, k, p: (p["score.weight"] @ np.tanh(p["map_pair.weight"] @ np.concatenate([q, k]))).item(),
     "deep": _deep,
+    "gated": _gated,
     "cosine": lambda q, k, p: np.exp(p["log_sharpness"]) * (q @ k) / np.linalg.norm(q) / np.linalg.norm(k),
     "feature": lambda q, k, p: (p["score.weight"] @ np.tanh(p["map_key.weight"] @ k + p["map_key.bias"])).item(),
 }

@@ -70,9 +70,9 @@ def test_regions_are_shared_by_the_questions_until_the_first_word_is_seen() -> N
 
 
 def test_each_glimpse_of_the_flattening_looks_its_own_way() -> None:
-    flattening = AttentionFlattening(DIM, glimpses=3, hidden_dim=5, dropout=0.0).double()
+    flattening = AttentionFlattening(DIM, glimpses=3, hidden_dim=5, output_dim=6, dropout=0.0).double()
     summary, weights = flattening(draw(2, 4, DIM), torch.ones(2, 4) > 0)
-    assert summary.shape == (2, DIM)
+    assert summary.shape == (2, 6)
     assert weights.shape == (2, 3, 4)
     torch.testing.assert_close(weights.sum(-1), torch.ones(2, 3).double())
     assert not torch.allclose(weights[:, 0], weights[:, 1], atol=1e-4)

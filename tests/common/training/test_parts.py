@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any, Literal
 
 import pytest
@@ -26,6 +27,12 @@ class Tower(Bell):
         if height < 1:
             raise ValueError(f"height must be at least 1, not {height}")
         self.bell, self.height, self.others, self.at = bell, height, others, at
+
+
+class Foundry(Bell):
+    def __init__(self, cast: Callable[..., Bell], other: Callable[..., Small] | None = None) -> None:
+        super().__init__()
+        self.cast, self.other = cast, other
 
 
 class Catalogue(Bell):
@@ -63,6 +70,17 @@ def test_a_part_may_want_the_recipe_itself() -> None:
     assert build(recipe(Catalogue, recipe=inner), Catalogue).recipe == inner
 
 
+def test_a_part_may_want_a_function_that_builds_another_once_its_widths_are_known() -> None:
+    foundry = build(recipe(Foundry, cast=recipe(Small, name="dong")), Foundry, tone="dull", pitch=9.0)
+    assert foundry.other is None
+    first, second = foundry.cast(pitch=1.0), foundry.cast(pitch=2.0)
+    assert isinstance(first, Small)
+    assert [(bell.pitch, bell.name, bell.tone) for bell in (first, second)] == [
+        (1, "dong", "dull"),
+        (2, "dong", "dull"),
+    ]
+
+
 def test_init_args_may_be_left_out() -> None:
     assert isinstance(build({"class_path": f"{__name__}.Bell"}, Bell), Bell)
 
@@ -84,6 +102,8 @@ def test_our_own_modules_are_imported_on_demand() -> None:
         (recipe(Tower, bell=recipe(Small, pitch=1), height=2, at=[1, 2, 3]), "not [1, 2, 3]"),
         (recipe(Tower, bell=recipe(Small, pitch=1), height=0), "Tower: height must be at least 1, not 0"),
         (recipe(Tower, bell=recipe(Small, pitsch=1), height=1), "Small has no setting 'pitsch'"),
+        (recipe(Foundry, cast="Small"), "Foundry: 'cast' must be the recipe of a Bell, not 'Small'"),
+        (recipe(Foundry, cast=recipe(Bell), other=recipe(Bell)), "Bell' must name a kind of Small, but it is none"),
         (recipe(Catalogue, recipe=recipe(Small), volume=1), "Catalogue has no setting 'volume'"),
         ({"class_path": f"{__name__}.Smal"}, "but there is none; did you mean 'Small'?"),
         ({"class_path": "common.trainig.parts.Part"}, "there is no module 'common.trainig.parts'; did you mean"),
@@ -117,6 +137,7 @@ def test_nothing_but_a_kind_of_the_base_is_called_and_nothing_foreign_imported(
     for part in (
         {"class_path": class_path, "init_args": {"command": "true"}},
         recipe(Tower, bell={"class_path": class_path}, height=1),
+        recipe(Foundry, cast={"class_path": class_path}),
     ):
         with pytest.raises(ConfigError, match=class_path):
             build(part, Bell)  # type: ignore[arg-type]

@@ -32,6 +32,17 @@ def test_questions_of_ones_own(images: str, write: Any) -> None:
     ]
 
 
+def test_questions_may_come_with_facts_and_choices_or_with_empty_lists_of_them(images: str, write: Any) -> None:
+    lines = (
+        '{"image": "a.jpg", "question": "what is it?", "facts": ["Dogs  bark.", "it barks"], "choices": ["dog", "cat"]}'
+        "\n"
+        '{"image": "a.jpg", "question": "what is it?", "facts": [], "choices": []}'
+    )
+    first, second = JsonlQuestions(write("mine.jsonl", lines), images).read()
+    assert (first.facts, first.choices) == (("Dogs bark.", "it barks"), ("dog", "cat"))
+    assert (second.facts, second.choices) == ((), ())
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [

@@ -1,0 +1,44 @@
+"""What every way to answer is to the Lightning module.
+
+Shapes: B pictures, Q questions about each; the model's output for a question is W wide, as the head asks for.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from vqa.data import VQABatch
+from vqa.questions import Question
+
+RANKED = 5  # answers that a prediction names: the best, and the next best
+
+Ranked = list[tuple[str, float]]  # answers with their probabilities, best first
+
+
+class AnswerHead(nn.Module, ABC):
+    """Losses, accuracy and answers from a model's output. width: W, what the model's `answers` is to be."""
+
+    width: int
+
+    @abstractmethod
+    def losses(self, output: Float[Tensor, "B Q W"], batch: VQABatch) -> dict[str, Float[Tensor, ""]]:
+        """Scalars by name over the questions that are asked."""
+
+    @abstractmethod
+    def accuracy(self, output: Float[Tensor, "B Q W"], batch: VQABatch) -> Float[Tensor, ""]:
+        """The mean score of the likeliest answers to the questions that are asked, in percent."""
+
+    @abstractmethod
+    def answers(self, output: Float[Tensor, "B Q W"], asked: Sequence[Sequence[Question]]) -> list[list[Ranked]]:
+        """The likeliest answers to each question: `RANKED` of them, or all on offer if there are fewer."""
+
+
+def rank(answers: Sequence[str], probabilities: Float[Tensor, " N"]) -> Ranked:
+    """The likeliest of N answers; of equally likely ones the first comes first."""
+    best = probabilities.sort(descending=True, stable=True)
+    pairs = zip(best.indices[:RANKED].tolist(), best.values[:RANKED].tolist(), strict=True)
+    return [(answers[index], probability) for index, probability in pairs]
