@@ -12,6 +12,7 @@ import json
 import sys
 from pathlib import Path
 
+from common.attention import Words
 from common.commands import Complaints, Parser, has_parts, whole_text
 from common.data.pictures import Picture, batches, collate, read_pictures
 from common.data.readers.checks import read_text
@@ -33,10 +34,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--question", action="append", required=True, type=whole_text, help="may be given several times"
     )
-    add = {"action": "append", "default": [], "type": whole_text, "metavar": "TEXT"}
-    parser.add_argument("--fact", help="to answer from; may be given several times", **add)
+    for option, use in (("--fact", "to answer from"), ("--choice", "an answer to choose from")):
+        parser.add_argument(option, action="append", default=[], type=whole_text, help=f"{use}; as often as need be")
     parser.add_argument("--facts", metavar="FILE", help="a text file with a fact on each line")
-    parser.add_argument("--choice", help="an answer to choose from; may be given several times", **add)
     parser.add_pictures()
     return parser.parse_args()
 
@@ -67,8 +67,8 @@ def as_json(picture: Picture, question: str, prediction: Prediction, overlay: Pa
         "alternatives": [{"answer": text, "probability": round(p, 4)} for text, p in prediction.alternatives],
         "overlay": overlay and str(overlay),
     }
-    if "facts" in prediction.maps:
-        read = prediction.maps["facts"]
+    read = prediction.maps.get("facts")
+    if read is not None and isinstance(read.key_layout, Words):
         pairs = zip(read.key_layout.labels, read.weights.mean(0).tolist(), strict=True)
         told["facts"] = [{"fact": fact, "weight": round(weight, 4)} for fact, weight in pairs]
     return json.dumps(told, ensure_ascii=False)

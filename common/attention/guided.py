@@ -81,12 +81,12 @@ class AttentionFlattening(nn.Module):
     a_g = softmax(MLP(x)_g),  x~ = W [sum_i a_1i x_i; ...; sum_i a_Gi x_i]
     """
 
-    def __init__(self, dim: int, glimpses: int, hidden_dim: int, output_dim: int, dropout: float) -> None:
+    def __init__(self, dim: int, glimpses: int, hidden_dim: int, dropout: float, output_dim: int | None = None) -> None:
         super().__init__()
         self.score = nn.Sequential(
             nn.Linear(dim, hidden_dim), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden_dim, glimpses)
         )
-        self.join = nn.Linear(glimpses * dim, output_dim)
+        self.join = nn.Linear(glimpses * dim, output_dim or dim)
         self.distribution = Softmax()
 
     def forward(
@@ -154,7 +154,7 @@ class GuidedCoAttention(CoAttention):
         self.words_to_words, self.word_maps = looks(), thoughts()
         self.regions_to_regions, self.regions_to_words, self.region_maps = looks(), looks(), thoughts()
         self.summary_dim = summary_dim
-        flattening = dim, glimpses, hidden_dim or dim, summary_dim or dim, dropout
+        flattening = dim, glimpses, hidden_dim or dim, dropout, summary_dim
         self.flatten_words, self.flatten_regions = (AttentionFlattening(*flattening) for _ in range(2))
 
     def forward(
