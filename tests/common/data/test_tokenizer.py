@@ -44,7 +44,14 @@ from common.data.tokenizer import tokenize
         ("a😀b", "a b"),
         ("5'10 1½ cups", "5 10 1 1/2 cups"),
         ("<b>bold</b> 3 < 4", "<b> bold </b> 3 < 4"),
-        (":-) :D", ":--rrb- :d"),
+        (":-) :D ^_^ =[1", ":--rrb- :d ^_^ = -lsb- 1"),
+        ("a sign that reads K.", "a sign that reads k"),
+        ("reads k. A man by J. Smith", "reads k a man by j. smith"),
+        ("in D.C. The end of it.", "in d.c. the end of it"),
+        ("No. 5, no.5, fig. 2 but no. Yes", "no. 5 no. 5 fig. 2 but no yes"),
+        ("Mass. or mass, Univ. of Vt.", "mass. or mass univ. of vt."),
+        ("call (555)555-1234 #tag9", "call -lrb-555-rrb-555-1234 #tag 9"),
+        ("a 22 3/4 inch board", "a 22 3/4 inch board"),
         ("", ""),
         (" ?! ... -- ' \" ", "?!"),
     ],
@@ -73,7 +80,8 @@ def test_any_text_gives_words_in_lower_case_without_spaces(text: str) -> None:
 
 
 @given(st.lists(st.text()))
-def test_no_rule_looks_beyond_a_space(texts: list[str]) -> None:
+def test_no_rule_looks_beyond_a_space_but_after_a_full_stop(texts: list[str]) -> None:
+    texts = [text.replace(".", "") for text in texts]
     assert tokenize(" ".join(texts)) == [word for text in texts for word in tokenize(text)]
 
 
