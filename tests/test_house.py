@@ -14,6 +14,7 @@ BELOW: dict[str, set[str]] = {
     "common.commands": {"common.errors"},
     "common.files": {"common.errors"},
     "common.statistics": {"common.errors"},
+    "common.measures": {"common.errors", "common.statistics"},
     "common.attention": {"common.errors"},
     "common.data": {"common.errors", "common.files", "common.attention"},
     "common.encoders": {"common.errors", "common.attention", "common.data"},

@@ -60,7 +60,7 @@ class CiderD:
         self._references = _References(references)
         self._frequencies = frequencies or self._references.frequencies()
         known = self._frequencies.table.find(self._references.counts.table)
-        self._weights, norms = _tf_idf(self._references.counts, self._frequencies.idf[known])
+        self._weights, norms = tf_idf(self._references.counts, self._frequencies.idf[known])
         self._unit_weights = self._weights / norms
 
     def score(self, image: int, hypothesis: Tokens) -> float:
@@ -85,7 +85,7 @@ class CiderD:
         ours, theirs = count_ngrams(hypotheses), self._references
         known = self._frequencies.table.find(ours.table)
         there = known if theirs.counts.table is self._frequencies.table else theirs.counts.table.find(ours.table)
-        weights, norms = _tf_idf(ours, self._frequencies.idf[known])
+        weights, norms = tf_idf(ours, self._frequencies.idf[known])
         entry, posting = theirs.shared(images[ours.sentence], there[ours.ngram])
         products = np.minimum(weights[entry], self._weights[posting]) * self._unit_weights[posting] / norms[entry]
         caption, reference = ours.sentence[entry], theirs.counts.sentence[posting]
@@ -138,7 +138,7 @@ def cider_d(
     return float(CiderD(references, frequencies).score_many(range(len(references)), hypotheses).mean())
 
 
-def _tf_idf(
+def tf_idf(
     counts: NGramCounts, idf: Float[np.ndarray, " G"]
 ) -> tuple[Float[np.ndarray, " E"], Float[np.ndarray, " E"]]:
     """The weight of each entry, and the norm of its sentence's vector of the same order; 1 for an empty vector."""

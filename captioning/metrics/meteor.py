@@ -2,67 +2,96 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Sequence
-from importlib.util import find_spec
-from pathlib import Path
+from threading import Timer
 
+import numpy as np
+from jaxtyping import Float
+
+from captioning.metrics.java import METEOR_JAR, allowed_seconds, failed, located, why_not
 from common.errors import ConfigError
+
+# Of English, section 4 of the paper: how much recall weighs, the penalty's exponent and size, and the share of content
+# words; then the weight of a match by the same word, the same stem, a synonym and a paraphrase.
+ALPHA, BETA, GAMMA, DELTA = 0.85, 0.2, 0.6, 0.75
+MATCHES = np.array([1.0, 0.6, 0.8, 0.6])
+STATISTICS = 23
+WORDS, CHUNKS, MATCHED = slice(0, 2), 20, slice(21, 23)  # where the statistics have them, of hypothesis and reference
 
 
 def why_no_meteor() -> str | None:
     """What METEOR lacks on this machine, in a word, or None when it can run."""
-    if _jar() is None:
-        return "pycocoevalcap is not installed (extra java-metrics)"
-    return None if shutil.which("java") else "java is not installed"
+    return why_not(METEOR_JAR)
 
 
 def meteor(hypotheses: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]) -> float:
     """METEOR in 0..1 of a whole corpus, with the options of the COCO caption evaluation (`-l en -norm`).
 
-    Raises ConfigError when Java or its program is missing or fails.
+    Raises ConfigError when Java or its program is missing, fails or gets stuck.
+    """
+    return float(meteor_of(meteor_statistics(hypotheses, references).sum(0, keepdims=True))[0])
+
+
+def meteor_statistics(
+    hypotheses: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]], seconds: float | None = None
+) -> Float[np.ndarray, "N 23"]:
+    """What METEOR adds up over images, as its program counts them against the best reference.
+
+    Words and function words of hypothesis and reference; for each kind of match the content words of both and the
+    function words of both that match so; the chunks, and the words of both that match.
+
+    seconds: how long it may take; by default two minutes and what many captions need. Raises as `meteor`.
     """
     if reason := why_no_meteor():
         raise ConfigError(f"METEOR cannot be computed: {reason}")
-    command = ["java", "-Xmx2G", "-Dfile.encoding=UTF-8", "-jar", str(_jar()), "-", "-", "-stdio", "-l", "en", "-norm"]
+    command = ["java", "-Xmx2G", "-Dfile.encoding=UTF-8", "-jar", str(located(METEOR_JAR))]
+    command += ["-", "-", "-stdio", "-l", "en", "-norm"]
+    seconds = allowed_seconds(len(hypotheses)) if seconds is None else seconds
     pipe = subprocess.PIPE
     try:
         with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, encoding="utf-8") as java:
+            watch = Timer(seconds, java.kill)
+            watch.start()
             try:
-                return _converse(java, hypotheses, references)
+                rows = [_ask(java, *pair) for pair in zip(hypotheses, references, strict=True)]
             finally:
+                in_time = watch.is_alive()
+                watch.cancel()
                 java.kill()
     except (OSError, ValueError) as error:
-        raise ConfigError(f"METEOR's Java program failed ({error}): check `java -version` and free memory") from error
+        raise failed("METEOR", error if in_time else f"it took longer than {seconds:.0f} s") from error
+    statistics = np.array(rows).reshape(-1, STATISTICS)
+    perfect = (statistics[:, MATCHED] == statistics[:, WORDS]).all(1) & (statistics[:, CHUNKS] == 1)
+    statistics[perfect, CHUNKS] = 0  # as the program adds them up: a perfect caption has no break
+    return statistics
 
 
-def _converse(
-    java: subprocess.Popen[str], hypotheses: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]
-) -> float:
-    def ask(*fields: str) -> str:
-        print(*fields, sep=" ||| ", file=java.stdin, flush=True)
-        return answer()
-
-    def answer() -> str:
-        assert java.stdout is not None
-        if not (line := java.stdout.readline()):
-            raise ValueError("it ended early")
-        return line.strip()
-
-    statistics = [
-        ask("SCORE", *map(_sentence, (*image_references, hypothesis)))
-        for hypothesis, image_references in zip(hypotheses, references, strict=True)
-    ]
-    scores = [ask("EVAL", *statistics), *(answer() for _ in hypotheses)]  # of each image, and last of the corpus
-    return float(scores[-1])
+def meteor_of(sums: Float[np.ndarray, "S 23"]) -> Float[np.ndarray, " S"]:
+    """METEOR of sums of statistics: the weighted harmonic mean of precision and recall, less for scattered matches."""
+    words, function_words, chunks, matched = sums[:, WORDS], sums[:, 2:4], sums[:, CHUNKS], sums[:, MATCHED]
+    kinds = sums[:, 4:20].reshape(-1, len(MATCHES), 2, 2)  # by kind, content or function, hypothesis or reference
+    found = np.einsum("skcr,k,c->sr", kinds, MATCHES, np.array([DELTA, 1 - DELTA]))
+    precision, recall = _ratio(found, DELTA * (words - function_words) + (1 - DELTA) * function_words).T
+    mean = _ratio(precision * recall, ALPHA * precision + (1 - ALPHA) * recall)
+    return mean * (1 - GAMMA * _ratio(chunks, matched.mean(1)) ** BETA)
 
 
-def _jar() -> Path | None:
-    package = find_spec("pycocoevalcap")
-    folders = package.submodule_search_locations if package else None
-    jars = (Path(folder) / "meteor" / "meteor-1.5.jar" for folder in folders or ())
-    return next((jar for jar in jars if jar.exists()), None)
+def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """The quotient, and 0 where the denominator is 0."""
+    return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator != 0)
+
+
+def _ask(java: subprocess.Popen[str], hypothesis: Sequence[str], references: Sequence[Sequence[str]]) -> list[float]:
+    """The program's statistics for one image."""
+    print("SCORE", *map(_sentence, (*references, hypothesis)), sep=" ||| ", file=java.stdin, flush=True)
+    assert java.stdout is not None
+    if not (line := java.stdout.readline()):
+        raise ValueError("it ended early")
+    row = [float(number) for number in line.split()]
+    if len(row) != STATISTICS:
+        raise ValueError(f"it gave {len(row)} numbers where {STATISTICS} were due")
+    return row
 
 
 def _sentence(tokens: Sequence[str]) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from statistics import fmean
+
+import numpy as np
+from jaxtyping import Float
 
 from captioning.metrics.ngrams import Tokens
 
@@ -11,12 +13,17 @@ BETA = 1.2  # recall weighs more than precision
 
 
 def rouge_l(hypotheses: Sequence[Tokens], references: Sequence[Sequence[Tokens]]) -> float:
-    """The mean over images, in 0..1, of the F-measure of the longest common subsequence.
+    """The mean over images, in 0..1: see `rouge_l_each`."""
+    return float(rouge_l_each(hypotheses, references).mean())
+
+
+def rouge_l_each(hypotheses: Sequence[Tokens], references: Sequence[Sequence[Tokens]]) -> Float[np.ndarray, " N"]:
+    """Of each image, in 0..1, the F-measure of the longest common subsequence.
 
     Precision and recall are each the best over an image's references, which need not be those of one reference. A
     caption without words counts as one empty word: it scores 0 against words and 1 against another empty caption.
     """
-    return fmean(_f_measure(*pair) for pair in zip(hypotheses, references, strict=True))
+    return np.array([_f_measure(*pair) for pair in zip(hypotheses, references, strict=True)])
 
 
 def _f_measure(hypothesis: Tokens, references: Sequence[Tokens]) -> float:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from captioning.metrics.bleu import bleu
-from captioning.metrics.cider import cider_d
-from captioning.metrics.meteor import meteor as meteor_score
-from captioning.metrics.meteor import why_no_meteor
-from captioning.metrics.rouge import rouge_l
-from common.data.tokenizer import tokenize
+import numpy as np
+from jaxtyping import Float
+
+from captioning.metrics.bleu import bleu_of, bleu_statistics
+from captioning.metrics.cider import CiderD
+from captioning.metrics.meteor import meteor_of, meteor_statistics, why_no_meteor
+from captioning.metrics.ngrams import LONGEST
+from captioning.metrics.rouge import rouge_l_each
+from captioning.metrics.spice import spice as spice_each
+from captioning.metrics.spice import why_no_spice
+from captioning.metrics.tokens import NAMES, Chain, split_captions
 from common.errors import ConfigError, DataError
+from common.measures import Measure
+from common.statistics import Score
 
 logger = logging.getLogger(__name__)
 
@@ -20,42 +27,86 @@ def score_captions(
     captions: Mapping[int | str, str],
     references: Mapping[int | str, Sequence[str]],
     meteor: bool | None = None,
+    spice: bool | None = None,
+    tokens: Chain = "own",
 ) -> dict[str, float]:
-    """BLEU-1 to -4, ROUGE-L, CIDEr-D and METEOR of one caption for each image, all times 100 as papers print them.
+    """BLEU-1 to -4, ROUGE-L, CIDEr-D, METEOR and SPICE of one caption for each image, times 100 as papers print them.
+
+    The arguments and the errors are those of `measure_captions`.
+    """
+    measures = measure_captions(captions, references, meteor, spice, tokens)
+    return {name: measure.value for name, measure in measures.items()}
+
+
+def measure_captions(
+    captions: Mapping[int | str, str],
+    references: Mapping[int | str, Sequence[str]],
+    meteor: bool | None = None,
+    spice: bool | None = None,
+    tokens: Chain = "own",
+) -> dict[str, Measure]:
+    """The same scores with each image's part in them, in the order of the references, to compare two runs by.
 
     captions: by image id, for exactly the images that have references.
-    meteor: True asks for it, False leaves it out, None leaves it out (the key is absent) only where Java or its program
-    is missing or fails.
-    Raises DataError where ids do not fit or an image has no reference, ConfigError for METEOR asked in vain.
+    meteor, spice: True asks for it, False leaves it out, None leaves it out (the key is absent) only where Java, the
+    program or a part of it is missing or fails.
+    tokens: whose tokenizer parts the words, ours or the official one, which needs Java.
+    Raises DataError where ids do not fit or an image has no reference, ConfigError for what is asked for and cannot
+    run.
     """
     _check(captions, references)
-    hypotheses = [tokenize(captions[image_id]) for image_id in references]
-    truths = [[tokenize(caption) for caption in image_references] for image_references in references.values()]
-    scores = {f"BLEU-{order}": score for order, score in enumerate(bleu(hypotheses, truths), start=1)}
-    scores["ROUGE-L"] = rouge_l(hypotheses, truths)
-    scores["CIDEr-D"] = cider_d(hypotheses, truths)
+    hypotheses = split_captions([captions[image_id] for image_id in references], tokens)
+    flat = iter(split_captions([caption for several in references.values() for caption in several], tokens))
+    truths = [[next(flat) for _ in several] for several in references.values()]
+
+    words, truth_words = _split(hypotheses, truths, None)
+    statistics = bleu_statistics(words, truth_words)
+    measures = {f"BLEU-{order + 1}": Measure(statistics, _percent_bleu(order)) for order in range(LONGEST)}
+    measures["ROUGE-L"] = Measure(100 * rouge_l_each(*_split(hypotheses, truths, " ")))
+    measures["CIDEr-D"] = Measure(100 * CiderD(truth_words).score_many(range(len(words)), words))
     if meteor is not False:
-        scores |= _meteor_if_it_runs(hypotheses, truths, required=meteor is True)
-    return {name: 100 * score for name, score in scores.items()}
+        measures |= _if_it_runs(
+            "METEOR", lambda: Measure(meteor_statistics(words, truth_words), _percent_meteor), required=meteor is True
+        )
+    if spice is not False:
+        measures |= _if_it_runs("SPICE", lambda: Measure(100 * spice_each(words, truth_words)), required=spice is True)
+    return measures
 
 
-def provenance(scores: Mapping[str, float], references: Mapping[int | str, Sequence[str]]) -> dict[str, str]:
+def provenance(
+    scores: Mapping[str, object], references: Mapping[int | str, Sequence[str]], tokens: Chain = "own"
+) -> dict[str, str]:
     """What the scores were made with and against, to be printed and saved beside them."""
     sentences = sum(map(len, references.values()))
-    absent = f"not computed: {why_no_meteor() or 'not asked for, or its Java program failed'}"
+    absent = "not asked for, or its Java program failed"
     return {
-        "tokens": "PTB-like, pure Python",
+        "tokens": NAMES[tokens],
         "BLEU, ROUGE-L, CIDEr-D": "formulas of coco-caption, pure Python; CIDEr-D idf from these references",
-        "METEOR": "1.5, Java" if "METEOR" in scores else absent,
+        "METEOR": "1.5, Java" if "METEOR" in scores else f"not computed: {why_no_meteor() or absent}",
+        "SPICE": "1.0, Java" if "SPICE" in scores else f"not computed: {why_no_spice() or absent}",
         "references": f"{sentences} captions of {len(references)} images",
     }
 
 
-def _meteor_if_it_runs(
-    hypotheses: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]], required: bool
-) -> dict[str, float]:
+def _split(
+    hypotheses: Sequence[str], truths: Sequence[Sequence[str]], at: str | None
+) -> tuple[list[list[str]], list[list[list[str]]]]:
+    """The words, parted at any white space or at this sign."""
+    parts = [line.split(at) if line else [] for line in hypotheses]
+    return parts, [[line.split(at) if line else [] for line in several] for several in truths]
+
+
+def _percent_bleu(order: int) -> Score:
+    return lambda sums: 100 * bleu_of(sums)[:, order]
+
+
+def _percent_meteor(sums: Float[np.ndarray, "S 23"]) -> Float[np.ndarray, " S"]:
+    return 100 * meteor_of(sums)
+
+
+def _if_it_runs(name: str, measure: Callable[[], Measure], required: bool) -> dict[str, Measure]:
     try:
-        return {"METEOR": meteor_score(hypotheses, references)}
+        return {name: measure()}
     except ConfigError as error:
         if required:
             raise

@@ -7,6 +7,7 @@ import pytest
 
 from captioning.metrics import provenance, score_captions
 from captioning.metrics.meteor import why_no_meteor
+from captioning.metrics.spice import why_no_spice
 from common.errors import ConfigError, DataError
 
 CORPUS = json.loads(Path(__file__).with_name("corpus.json").read_text(encoding="utf-8"))  # scored by the official tools
@@ -39,6 +40,7 @@ def test_without_java_meteor_is_absent_and_the_provenance_says_why(monkeypatch: 
         "tokens": "PTB-like, pure Python",
         "BLEU, ROUGE-L, CIDEr-D": "formulas of coco-caption, pure Python; CIDEr-D idf from these references",
         "METEOR": "not computed: java is not installed",
+        "SPICE": f"not computed: {why_no_spice()}",
         "references": "18 captions of 9 images",
     }
     with pytest.raises(ConfigError, match="METEOR cannot be computed: java is not installed"):
