@@ -15,7 +15,7 @@ from tests.scripts.conftest import Experiment, Outcome, Run
 @pytest.fixture(autouse=True)
 def _no_java(monkeypatch: pytest.MonkeyPatch) -> None:
     """METEOR's program takes seconds to start, and is not on every machine."""
-    monkeypatch.setattr("captioning.metrics.scores._meteor_if_it_runs", lambda *_, **__: {})
+    monkeypatch.setattr("captioning.metrics.scores._if_it_runs", lambda *_, **__: {})
 
 
 def evaluate(run: Run, experiment: Experiment, *options: object) -> Outcome:
