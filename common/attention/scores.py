@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
+
+from common.attention.additive import additive_logits
+from common.attention.steps import StepLinear
 
 Activation = Literal["tanh", "relu", "sigmoid", "identity"]
 _ACTIVATIONS: dict[Activation, type[nn.Module]] = {
@@ -22,8 +24,6 @@ _ACTIVATIONS: dict[Activation, type[nn.Module]] = {
     "sigmoid": nn.Sigmoid,
     "identity": nn.Identity,
 }
-
-_CACHED = 1 << 20  # numbers of [B Q N E] worked on at a time: 4 MB in float32
 
 
 class Score(nn.Module, ABC):
@@ -90,46 +90,12 @@ class ActivatedGeneralScore(GeneralScore):
         return self.activation(super().forward(query, projected) + self.offset)
 
 
-class _AdditiveLogits(torch.autograd.Function):
-    """v . tanh(q + k) with one [B Q N E] buffer forward and one backward; autograd would make three of each."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, query: Float[Tensor, "B Q E"], keys: Float[Tensor, "B N E"], vector: Float[Tensor, " E"]
-    ) -> Float[Tensor, "B Q N"]:
-        """Logits [B Q N]."""
-        hidden = (query.unsqueeze(2) + keys.unsqueeze(1)).contiguous().tanh_()  # [B Q N E]
-        ctx.save_for_backward(hidden, vector)
-        return hidden @ vector
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """grad [B Q N] -> gradients of query [B Q E], keys [B N E], vector [E]."""
-        hidden, vector = ctx.saved_tensors
-        grad_vector = grad.reshape(1, -1) @ hidden.view(-1, len(vector))  # [1 E]
-        grad_sum = grad.unsqueeze(-1) * vector  # [B Q N E], of the tanh; the next line makes it that of q + k
-        torch.ops.aten.tanh_backward.grad_input(grad_sum, hidden, grad_input=grad_sum)
-        grad_keys = grad_sum.sum(1) if grad_sum.shape[1] > 1 else grad_sum.squeeze(1)
-        return grad_sum.sum(2), grad_keys, grad_vector.squeeze(0)
-
-
-def _logits_in_pieces(
-    query: Float[Tensor, "B Q E"], keys: Float[Tensor, "B N E"], vector: Float[Tensor, " E"]
-) -> Float[Tensor, "B Q N"]:
-    """v . tanh(q + k) without gradients: on a CPU, pieces that stay in its cache take a fifth of the time."""
-    numbers = query.shape[1] * keys.shape[1] * keys.shape[2]  # of one example
-    examples = max(_CACHED // max(numbers, 1), 1) if query.device.type == "cpu" else len(query)
-    pieces = zip(query.unsqueeze(2).split(examples), keys.unsqueeze(1).split(examples), strict=True)
-    return torch.cat([(some + of_keys).tanh_() @ vector for some, of_keys in pieces])
-
-
 class AdditiveScore(Score):
     """v . tanh(W_q q + W_k k + b) (Bahdanau et al. 2015; Luong's concat with W = [W_q W_k] is the same function)."""
 
     def __init__(self, query_dim: int, key_dim: int, hidden_dim: int = 512) -> None:
         super().__init__()
-        self.map_query = nn.Linear(query_dim, hidden_dim, bias=False)
+        self.map_query = StepLinear(query_dim, hidden_dim, bias=False)
         self.map_key = nn.Linear(key_dim, hidden_dim)
         self.vector = nn.Parameter(torch.empty(hidden_dim))
         nn.init.uniform_(self.vector, -1 / math.sqrt(hidden_dim), 1 / math.sqrt(hidden_dim))
@@ -143,11 +109,7 @@ class AdditiveScore(Score):
         mapped = self.map_query(query)
         dtype = mapped.dtype  # under autocast the parameter is wider than what the linear maps return
         projected, vector = projected.to(dtype), self.vector.to(dtype)
-        if torch.compiler.is_compiling():
-            return torch.tanh(mapped.unsqueeze(2) + projected.unsqueeze(1)) @ vector
-        if torch.is_grad_enabled():
-            return _AdditiveLogits.apply(mapped, projected, vector)
-        return _logits_in_pieces(mapped, projected, vector)
+        return additive_logits(mapped, projected, vector)
 
 
 class ConcatScore(Score):
