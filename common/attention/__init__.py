@@ -39,6 +39,7 @@ from common.attention.sequences import (
     ParallelCoAttention,
     QuestionGuided,
 )
+from common.attention.stages import StagedChannelSpatial
 from common.attention.structured import StructuredPooling
 from common.attention.visual import VisualFeatures
 
@@ -98,6 +99,7 @@ __all__ = [
     "SourceToToken",
     "Sparsemax",
     "StackedAttention",
+    "StagedChannelSpatial",
     "StructuredPooling",
     "TransformerRefiner",
     "TwoLevel",

@@ -75,8 +75,8 @@ class ChannelSpatial(AttentionMechanism[PreparedKeys]):
         context_c = beta_c sum_i alpha_i x_ic
 
     The second attention sees what the first has weighed: in the order "channel-spatial" (the paper's better one) the
-    regions beta * x_i, in "spatial-channel" the mean of the regions alpha_i x_i. The further convolutions between the
-    map and the context are left to the encoder: here they would run at every word.
+    regions beta * x_i, in "spatial-channel" the mean of the regions alpha_i x_i. `StagedChannelSpatial` does so on
+    several layers of the CNN, one after the other.
 
     Args:
         rescale: multiply alpha by the number of regions and beta by that of the features, as in the released code but
@@ -115,7 +115,7 @@ class ChannelSpatial(AttentionMechanism[PreparedKeys]):
         Raises:
             ValueError: other values than the keys.
         """
-        _refuse_values(values, "ChannelSpatial weighs the features of the keys")
+        refuse_values(values, "ChannelSpatial weighs the features of the keys")
         if not self.channels_first:
             return PreparedKeys(self.spatial.project(keys), keys, keep, None)
         mean = expected_value(even_weights(keep, keys).unsqueeze(1), keys)  # [B 1 C]
@@ -123,6 +123,13 @@ class ChannelSpatial(AttentionMechanism[PreparedKeys]):
 
     def forward(self, query: Float[Tensor, "B Q E"], keys: PreparedKeys, step: int = 0) -> AttentionOutput:
         """Context [B Q C] and weights [B Q N]."""
+        beta, alpha, seen = self.weigh(query, keys)
+        return AttentionOutput(beta * seen, alpha)
+
+    def weigh(
+        self, query: Float[Tensor, "B Q E"], keys: PreparedKeys
+    ) -> tuple[Float[Tensor, "B Q C"], Float[Tensor, "B Q N"], Float[Tensor, "B Q C"]]:
+        """beta, multiplied by C where it is rescaled; alpha, not multiplied; and sum_i alpha_i x_i."""
         shape, each = query.shape[:2], query.flatten(0, 1).unsqueeze(1)  # [B*Q 1 E]: a query with keys of its own
         keep = keys.keep.unsqueeze(1)
         if self.channels_first:
@@ -130,19 +137,34 @@ class ChannelSpatial(AttentionMechanism[PreparedKeys]):
             weighed = (beta.unsqueeze(2) * keys.values.unsqueeze(1)).flatten(0, 1)  # [B*Q N C]
             logits = self.spatial(each, self.spatial.project(weighed)).squeeze(1).unflatten(0, shape)
             alpha = self.distribution(logits, keep)
-            return AttentionOutput(beta * expected_value(alpha, keys.values), alpha)
+            return beta, alpha, expected_value(alpha, keys.values)
         alpha = self.distribution(self.spatial(query, keys.projected), keep)
         seen = expected_value(alpha, keys.values)  # [B Q C]
         mean = seen if self.rescale else seen / keep.sum(-1, keepdim=True).clamp(min=1)
         channels = self.channel.project(mean.flatten(0, 1).unsqueeze(-1))  # [B*Q C E]
         beta = self.distribution(self.channel(each, channels).squeeze(1).unflatten(0, shape))
-        return AttentionOutput(self._scaled(beta, seen) * seen, alpha)
+        return self._scaled(beta, seen), alpha, seen
 
     def _scaled(self, beta: Float[Tensor, "B Q C"], like: Tensor) -> Float[Tensor, "B Q C"]:
         return (beta * beta.shape[-1] if self.rescale else beta).to(like.dtype)
 
 
-def _refuse_values(values: Tensor | None, reason: str) -> None:
+def place_width(what: str, key_dim: int, widths: list[int]) -> int:
+    """How many features of a place keys have after those of several sources or stages side by side.
+
+    Raises:
+        ValueError: the widths do not come to that of the keys.
+    """
+    place = key_dim - sum(widths)
+    if place not in (0, PLACE) or min(widths, default=0) < 1:
+        raise ValueError(
+            f"the {what}' widths {widths} come to {sum(widths)}, the keys are {key_dim} wide: give the widths of"
+            f" the encoder's stages, which leave nothing over but the {PLACE} features of its geometry"
+        )
+    return place
+
+
+def refuse_values(values: Tensor | None, reason: str) -> None:
     if values is not None:
         raise ValueError(f"{reason}: give no values beside them")
 
@@ -239,12 +261,7 @@ class MixedSources(AttentionMechanism[MixedKeys]):
         hidden_dim: int = 512,
     ) -> None:
         super().__init__()
-        place = key_dim - sum(widths)
-        if place not in (0, PLACE) or min(widths, default=0) < 1:
-            raise ValueError(
-                f"the sources' widths {widths} come to {sum(widths)}, the keys are {key_dim} wide: give the widths of"
-                f" the encoder's stages, which leave nothing over but the {PLACE} features of its geometry"
-            )
+        place = place_width("sources", key_dim, widths)
         if score is not None and source_dim is not None:
             raise ValueError("a score of its own is as wide as the keys: leave source_dim or score out")
         self.kind = f"mixed sources per {per}"
@@ -269,7 +286,7 @@ class MixedSources(AttentionMechanism[MixedKeys]):
         Raises:
             ValueError: other values than the keys.
         """
-        _refuse_values(values, "MixedSources mixes the sources of the keys")
+        refuse_values(values, "MixedSources mixes the sources of the keys")
         *sources, place = keys.split(self.sizes, -1)
         common = torch.stack(
             [bring(torch.cat([source, place], -1)) for bring, source in zip(self.sources, sources, strict=True)], 1

@@ -60,10 +60,16 @@ class TransformerRefiner(Refiner):
 
 
 class AoALayer(nn.Module):
-    """x + dropout(AoA(MHA(x'), x')), x' = LN(x): attention on attention without a feed-forward net (section 3.2)."""
+    """Attention on attention with a residual, without a feed-forward net (section 3.2).
 
-    def __init__(self, dim: int, heads: int, dropout: float, gate_dropout: float) -> None:
+    norm "before":  x + dropout(AoA(MHA(x'), x')), x' = LN(x);  "after":  LN(x + dropout(AoA(MHA(x), x)))
+    """
+
+    def __init__(
+        self, dim: int, heads: int, dropout: float, gate_dropout: float, norm: Literal["before", "after"] = "before"
+    ) -> None:
         super().__init__()
+        self.norm_first = norm == "before"
         self.attention = MultiHeadAttention(dim, heads, dropout, join=dim % heads != 0)
         self.gate = InformationGate(dim, dim, gate_dropout)
         self.norm = nn.LayerNorm(dim)
@@ -73,23 +79,31 @@ class AoALayer(nn.Module):
         self, items: Float[Tensor, "B N D"], keep: Bool[Tensor, "B N"]
     ) -> tuple[Float[Tensor, "B N D"], Float[Tensor, "B H N N"]]:
         """Items [B N D] that have looked at each other, and the weights of each head [B H N N]."""
-        normed = self.norm(items)
-        context, weights = self.attention(normed, normed, keep)
-        return items + self.dropout(self.gate(context, normed)), weights
+        query = self.norm(items) if self.norm_first else items
+        context, weights = self.attention(query, query, keep)
+        items = items + self.dropout(self.gate(context, query))
+        return items if self.norm_first else self.norm(items), weights
 
 
 class AoARefiner(Refiner):
-    """The refining module of AoANet (Huang et al. 2019, section 3.2.1), as released: six layers, normalised before.
+    """The refining module of AoANet (Huang et al. 2019, section 3.2.1) with its six layers.
 
-    The paper writes the layer norm around the sum instead. The heads are not joined by a linear map, since the gate's
-    follows at once (but where they do not divide `key_dim`).
+    norm "before" is as released, with another norm at the end; "after", around the sum, is as the paper writes it. The
+    heads are not joined by a linear map, since the gate's follows at once (but where they do not divide `key_dim`).
     """
 
     def __init__(
-        self, key_dim: int, layers: int = 6, heads: int = 8, dropout: float = 0.1, gate_dropout: float = 0.3
+        self,
+        key_dim: int,
+        layers: int = 6,
+        heads: int = 8,
+        dropout: float = 0.1,
+        gate_dropout: float = 0.3,
+        norm: Literal["before", "after"] = "before",
     ) -> None:
         super().__init__(
-            (AoALayer(key_dim, heads, dropout, gate_dropout) for _ in range(layers)), nn.LayerNorm(key_dim)
+            (AoALayer(key_dim, heads, dropout, gate_dropout, norm) for _ in range(layers)),
+            nn.LayerNorm(key_dim) if norm == "before" else None,
         )
 
 

@@ -34,6 +34,7 @@ from common.attention import (
     Sigmoid,
     SourceToToken,
     StackedAttention,
+    StagedChannelSpatial,
     StructuredPooling,
     TransformerRefiner,
     TwoLevel,
@@ -90,6 +91,12 @@ MECHANISMS: dict[str, Kind] = {
         ),
         frozenset({"single"}),
     ),
+    "attention on attention refined, as in the paper": Kind(
+        lambda: SelfAttended(
+            QUERY, KEY, MultiHead(QUERY, KEY, heads=2), AoARefiner(KEY, layers=2, heads=2, norm="after")
+        ),
+        frozenset({"single"}),
+    ),
     "memory refined, with positions": Kind(  # equal regions at other places are no longer equal
         lambda: SelfAttended(
             QUERY,
@@ -130,6 +137,13 @@ MECHANISMS: dict[str, Kind] = {
     "channel-spatial": Kind(lambda: ChannelSpatial(QUERY, KEY, hidden_dim=5), frozenset({"single"})),
     "spatial-channel": Kind(
         lambda: ChannelSpatial(QUERY, KEY, hidden_dim=5, order="spatial-channel"), frozenset({"single"})
+    ),
+    "channel-spatial in two stages": Kind(
+        lambda: StagedChannelSpatial(QUERY, KEY, [1, 3], hidden_dim=5), frozenset({"single"})
+    ),
+    "spatial-channel in two stages": Kind(
+        lambda: StagedChannelSpatial(QUERY, KEY, [1, 3], hidden_dim=5, order="spatial-channel", rescale=False),
+        frozenset({"single"}),
     ),
     # "single": the context is a mixture of the projected sources; "parts sum": theirs are shares of one look
     "sources mixed per position": Kind(

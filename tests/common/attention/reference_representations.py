@@ -74,6 +74,27 @@ def channel_spatial(
     return total / max(count, 1) if rescale else total, alpha
 
 
+def staged(
+    p: Parameters, q: Array, keys: Array, keep: Mask, widths: list[int], channels_first: bool, rescale: bool
+) -> tuple[Array, Array]:
+    """Context [K] and weights [L N] of stages whose maps lie side by side in the keys."""
+    ends, contexts, looks, below = np.cumsum(widths), [], [], np.zeros((len(keys), 0))
+    for stage, (width, end) in enumerate(zip(widths, ends, strict=True)):
+        prefix = f"stages.{stage}."
+        own = {name.removeprefix(prefix): value for name, value in p.items() if name.startswith(prefix)}
+        regions = keys[:, end - width : end]
+        if stage:
+            regions = regions + np.array([p[f"between.{stage - 1}.weight"] @ z for z in below])
+        context, alpha = channel_spatial(own, q, regions, keep, channels_first, rescale)
+        scale = keep.sum() if rescale else 1
+        seen = regions if channels_first else [scale * a * x for a, x in zip(alpha, regions, strict=True)]
+        beta = _channels(own, q, list(seen), keep, rescale)
+        below = np.array([scale * a * beta * x for a, x in zip(alpha, regions, strict=True)])
+        contexts.append(context)
+        looks.append(alpha)
+    return np.concatenate(contexts), np.array(looks)
+
+
 def mixed_sources(
     p: Parameters, q: Array, keys: Array, keep: Mask, widths: list[int], per: str, gates: bool = False
 ) -> tuple[Array, Array, Array]:

@@ -76,12 +76,18 @@ def transformer_layer(p: Parameters, name: str, items: Array, keep: Mask, heads:
     return np.array([layer_norm(p, f"{name}.feed_forward_norm", x + feed_forward(x)) for x in between]), weights
 
 
-def aoa_layer(p: Parameters, name: str, items: Array, keep: Mask, heads: int) -> tuple[Array, Array]:
+def aoa_layer(
+    p: Parameters, name: str, items: Array, keep: Mask, heads: int, norm: str = "before"
+) -> tuple[Array, Array]:
     """Items [N D] and weights [H N N]."""
-    normed = np.array([layer_norm(p, f"{name}.norm", x) for x in items])
-    context, weights = multi_head(p, f"{name}.attention", normed, normed, keep, heads)
-    gated = [information_gate(p, f"{name}.gate", c, x) for c, x in zip(context, normed, strict=True)]
-    return items + np.array(gated), weights
+
+    def normed(rows: Array) -> Array:
+        return np.array([layer_norm(p, f"{name}.norm", x) for x in rows])
+
+    query = normed(items) if norm == "before" else items
+    context, weights = multi_head(p, f"{name}.attention", query, query, keep, heads)
+    gated = np.array([information_gate(p, f"{name}.gate", c, x) for c, x in zip(context, query, strict=True)])
+    return items + gated if norm == "before" else normed(items + gated), weights
 
 
 def rollout(looks: list[Array]) -> Array:

@@ -27,6 +27,7 @@ REFINERS = {
     "before": lambda: TransformerRefiner(WIDTH, layers=2, heads=WIDTH, norm="before"),
     "slots": lambda: TransformerRefiner(WIDTH, layers=2, heads=WIDTH, memory_slots=2),
     "gated": lambda: AoARefiner(WIDTH, layers=2, heads=WIDTH),
+    "gated after": lambda: AoARefiner(WIDTH, layers=2, heads=WIDTH, norm="after"),
 }
 
 
@@ -40,8 +41,9 @@ def _refine(p: Parameters, kind: str, items: Array, keep: Array, prefix: str = "
     looks = []
     for layer in range(2):
         name = f"{prefix}layers.{layer}"
-        if kind == "gated":
-            items, weights = reference.aoa_layer(p, name, items, keep, WIDTH)
+        if kind.startswith("gated"):
+            norm = "before" if kind == "gated" else "after"
+            items, weights = reference.aoa_layer(p, name, items, keep, WIDTH, norm)
         else:
             norm = "before" if kind == "before" else "after"
             items, weights = reference.transformer_layer(p, name, items, keep, WIDTH, norm)
