@@ -25,13 +25,17 @@ from vqa.module import VQAModule
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 OVERLAYS = {  # configs that go after another one, and the experiments that they go after
+    "captioning/aoa": ["captioning/flickr8k", "captioning/scenes_demo"],
     "captioning/adaptive": ["captioning/flickr8k", "captioning/scenes_demo"],
     "captioning/hard": ["captioning/flickr8k", "captioning/scenes_demo"],
+    "captioning/local": ["captioning/flickr8k", "captioning/scenes_demo"],
     "captioning/meshed": ["captioning/flickr8k", "captioning/scenes_demo"],
     "captioning/scheduled_sampling": ["captioning/flickr8k", "captioning/scenes_demo"],
     "captioning/self_critical": ["captioning/flickr8k", "captioning/scenes_demo"],
     "captioning/supervised_attention": ["captioning/flickr8k", "captioning/scenes_demo"],
+    "captioning/sca": ["captioning/flickr8k"],
     "captioning/transformer": ["captioning/flickr8k", "captioning/scenes_demo"],
+    "captioning/updown": ["captioning/flickr8k", "captioning/scenes_demo"],
     "vqa/question_only": ["vqa/daquar", "vqa/scenes_demo"],
 }
 COMPARISONS = {"compare/captioning": "captioning/scenes_demo", "compare/vqa": "vqa/scenes_demo"}

@@ -11,7 +11,9 @@ from typing_extensions import Self
 
 from captioning.decoders.base import AttentionFactory, Decoder, TeacherForced
 from captioning.decoders.lstm import initialise_gates, lstm_cell
+from captioning.decoders.recurrent import follow, unroll
 from common.attention import AttentionOutput, PreparedKeys, SentinelAttention, VisualFeatures
+from common.attention.steps import StepLinear
 from common.search import Step
 
 
@@ -25,8 +27,8 @@ class AdaptiveState(NamedTuple):
 
     def reorder(self, parents: Int[Tensor, "B Q"]) -> Self:
         """The state whose sequence q continues sequence parents[q]; the regions are shared, not moved."""
-        index = parents.unsqueeze(-1).expand(-1, -1, self.hidden.shape[-1])
-        return self._replace(hidden=self.hidden.gather(1, index), cell=self.cell.gather(1, index))
+        hidden, cell = follow(parents, self.hidden, self.cell)
+        return self._replace(hidden=hidden, cell=cell)
 
 
 class AdaptiveAttention(Decoder[AdaptiveState]):
@@ -79,7 +81,7 @@ class AdaptiveAttention(Decoder[AdaptiveState]):
         self.word = nn.Sequential(nn.ReLU() if code else nn.Identity(), nn.Dropout(dropout))
         self.word_gates = nn.Linear(embedding_dim, gates_dim)
         self.picture_gates = nn.Linear(hidden_dim, gates_dim, bias=False)
-        self.hidden_gates = nn.Linear(hidden_dim, gates_dim, bias=False)
+        self.hidden_gates = StepLinear(hidden_dim, gates_dim, bias=False)
         self.sentinel = layer(nn.ReLU()) if code else nn.Identity()
         self.query = layer(nn.Tanh()) if code else nn.Identity()
         self.join = layer(nn.Tanh()) if code else nn.Dropout(dropout)
@@ -110,12 +112,9 @@ class AdaptiveAttention(Decoder[AdaptiveState]):
     ) -> TeacherForced:
         """Log-probabilities [M V] of what follows each valid word of given captions [B Q T]."""
         state = self.start(features, tokens.shape[1])
-        hiddens, sentinels = [], []
-        for gates in self.word_gates(self.word(self.embedding(tokens))).unbind(2):
-            state, sentinel = self._advance(gates, state)
-            hiddens.append(state.hidden)
-            sentinels.append(sentinel)
-        hidden, sentinel = (torch.stack(steps, 2).flatten(1, 2) for steps in (hiddens, sentinels))  # [B Q*T H]
+        steps = unroll(self._advance, self.word_gates(self.word(self.embedding(tokens))), state)
+        hidden = torch.stack([state.hidden for state, _ in steps], 2).flatten(1, 2)  # [B Q*T H]
+        sentinel = torch.stack([sentinel for _, sentinel in steps], 2).flatten(1, 2)
         summed, attention = self._look(hidden, sentinel, state.keys)
         return TeacherForced(
             self._log_probs(summed.unflatten(1, keep.shape[1:])[keep]),

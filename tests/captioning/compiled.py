@@ -16,7 +16,13 @@ from common.data.batches import ImageBatch
 from tests.captioning import recipes
 from tests.captioning.decoders.cases import WORDS, build, captions, pictures
 
-COMPILED = ("show, attend and tell", "adaptive, as released", "meshed memory, as released")  # each takes seconds
+COMPILED = (  # each takes seconds
+    "show, attend and tell",
+    "adaptive, as released",
+    "bottom-up top-down",
+    "attention on attention, as released",
+    "meshed memory, as released",
+)
 OBJECTIVES = (recipes.CROSS_ENTROPY, recipes.DOUBLY)
 
 

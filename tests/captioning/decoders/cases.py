@@ -9,8 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from captioning.decoders import AdaptiveAttention, Decoder, ShowAttendTell, TransformerDecoder
-from common.attention import AdditiveScore, Attention, Grid, Hard, VisualFeatures
+from captioning.decoders import (
+    AdaptiveAttention,
+    AoANet,
+    BottomUpTopDown,
+    Decoder,
+    ShowAttendTell,
+    TransformerDecoder,
+)
+from common.attention import AdditiveScore, Attention, Grid, Hard, MultiHead, VisualFeatures
 from common.data.vocabulary import START
 
 WORDS, REGIONS, REGION_DIM = 9, 6, 5
@@ -24,8 +31,16 @@ def hard(query_dim: int, key_dim: int) -> Attention:
     return Attention(AdditiveScore(query_dim, key_dim, hidden_dim=3), position=Hard(expectation=0.0))
 
 
+def heads(query_dim: int, key_dim: int) -> MultiHead:
+    return MultiHead(query_dim, key_dim, heads=2, join=False)
+
+
 def _recurrent(kind: type[Any], attention: Any = additive, **settings: Any) -> Decoder[Any]:
     return kind(WORDS, REGION_DIM, attention, **({"embedding_dim": 4, "hidden_dim": 3} | settings))  # type: ignore[no-any-return]
+
+
+def _aoa_net(attention: Any = heads, **settings: Any) -> Decoder[Any]:
+    return _recurrent(AoANet, attention, **({"hidden_dim": 8, "refine_layers": 2} | settings))
 
 
 def _transformer(**settings: Any) -> Decoder[Any]:
@@ -38,6 +53,10 @@ DECODERS: dict[str, Callable[..., Decoder[Any]]] = {
     "show, attend and tell, hard": partial(_recurrent, ShowAttendTell, hard),
     "adaptive": partial(_recurrent, AdaptiveAttention),
     "adaptive, as released": partial(_recurrent, AdaptiveAttention, variant="code"),
+    "bottom-up top-down": partial(_recurrent, BottomUpTopDown),
+    "bottom-up top-down, projected, hard": partial(_recurrent, BottomUpTopDown, hard, feature_dim=4),
+    "attention on attention": _aoa_net,
+    "attention on attention, as released": partial(_aoa_net, variant="code"),
     "transformer": _transformer,
     "memory": partial(_transformer, memory_slots=3),
     "meshed": partial(_transformer, mesh="paper"),

@@ -154,11 +154,12 @@ def test_low_precision_gives_numbers_and_weights_in_float32(name: str, dtype: to
 
 
 @every_decoder
-def test_under_autocast_the_loss_has_gradients_that_are_numbers(name: str) -> None:
+def test_under_autocast_padding_is_not_looked_at_and_the_gradients_are_numbers(name: str) -> None:
     decoder, features = build(name).float().train(), pictures()
     single = VisualFeatures(features.values.float(), features.keep, features.layout)
     with torch.autocast("cpu", torch.bfloat16):
         output = decoder(single, *captions())
     assert output.weights.dtype == torch.float32
+    assert not output.weights[0, ..., -2:].any(), "padding is never looked at"
     output.log_probs.float().mean().backward()
     assert all(each.grad is None or each.grad.isfinite().all() for each in decoder.parameters())

@@ -116,14 +116,14 @@ def test_beta_scales_the_context_by_a_number_between_zero_and_one() -> None:
     bare = build(gate=False)
     bare.load_state_dict({name: value for name, value in gated.state_dict().items() if not name.startswith("gate")})
     start = torch.full((2, 1), START)
-    _, context, _ = bare._advance(bare.word_gates(bare.embedding(start)), bare.start(features))
+    _, bare_look = bare.advance(bare.word_gates(bare.embedding(start)), bare.start(features))
     state = gated.start(features)
-    _, scaled, _ = gated._advance(gated.word_gates(gated.embedding(start)), state)
+    _, look = gated.advance(gated.word_gates(gated.embedding(start)), state)
     assert gated.gate is not None
     beta = torch.sigmoid(gated.gate(state.hidden))
     assert beta.min() > 0
     assert beta.max() < 1
-    torch.testing.assert_close(scaled, beta * context)
+    torch.testing.assert_close(look.read[1], beta * bare_look.read[1])
 
 
 def test_gradients_are_those_of_finite_differences() -> None:
