@@ -33,9 +33,11 @@ def features(pictures: int, sizes: Namespace) -> VisualFeatures:
 
 
 def floor(pictures: int, words: int, sizes: Namespace, train: bool) -> Floor:
-    """The arithmetic of so many words in all.
+    """The arithmetic of so many words in all, and of training the memory.
 
-    Backward takes two products for each forward, but the one for the gradient of the regions.
+    Backward takes two products for each forward, but the one for the gradient of the regions. What each word's look
+    must move: keys and regions come forward, the tanh goes; back come the regions, and the tanh for the gradient of the
+    query and later for that of the keys. The optimiser reads four numbers for each parameter and writes three.
     """
     hidden, width = sizes.hidden, sizes.width
     gates = 4 * hidden * (hidden + width + hidden)  # of the word before, the context, the state
@@ -44,4 +46,6 @@ def floor(pictures: int, words: int, sizes: Namespace, train: bool) -> Floor:
     each_word = words * (gates + output + attention)
     keys = pictures * sizes.regions * width * hidden
     multiplied = 3 * each_word + 2 * keys if train else each_word + keys
-    return Floor(products=2 * multiplied, tanh=words * sizes.regions * hidden)
+    parameters = gates + output + hidden * (hidden + width + sizes.vocabulary)
+    moved = 4 * (words * sizes.regions * (4 * hidden + 2 * width) + 7 * parameters) if train else 0
+    return Floor(products=2 * multiplied, tanh=words * sizes.regions * hidden, memory=moved)

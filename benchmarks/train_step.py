@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Callable
+from copy import deepcopy
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -19,11 +21,26 @@ from benchmarks.captioner import SIZES, decoder, features, floor
 from benchmarks.timing import arguments, print_table
 from captioning.decoders import ShowAttendTell
 from captioning.objectives import Captions, CrossEntropy, DoublyStochastic
-from common.attention import AdditiveScore
+from common.attention import AdditiveScore, VisualFeatures
 from common.errors import SaccadeError
 
 COMPARED_STEPS = 3  # losses after the first show that the gradients, too, are the same
-TOLERANCE = 1e-4
+OBJECTIVES = (CrossEntropy(), DoublyStochastic())
+
+
+class Precision(NamedTuple):
+    """How the captioner's matrix products are computed, and how far its losses may be from those in float32."""
+
+    matmul: str = "highest"  # "medium" lets float32 matrices be multiplied in bfloat16, where the processor can
+    autocast: bool = False  # to bfloat16, as with trainer.precision: bf16-mixed
+    tolerance: float = 1e-4
+
+
+PRECISIONS = {
+    "Saccade": Precision(),
+    "Saccade, medium": Precision("medium", tolerance=1e-2),
+    "Saccade, bf16-mixed": Precision(autocast=True, tolerance=1e-2),
+}
 
 
 class WordByWord(nn.Module):
@@ -85,22 +102,41 @@ def _in_torch_order(gates: Tensor) -> Tensor:
 
 
 def build(sizes: Namespace) -> dict[str, Callable[[], float]]:
-    """A training step of each implementation, that returns its loss."""
-    ours = decoder(sizes)
+    """A training step of each implementation, that returns its loss; all begin with the same weights."""
     plain = WordByWord(sizes.vocabulary, sizes.width, sizes.hidden)
-    plain.copy(ours)
     visual = features(sizes.batch, sizes)
     tokens = torch.randint(sizes.vocabulary, (sizes.batch, sizes.words + 1))
-    objectives = (CrossEntropy(), DoublyStochastic())
+    ours = decoder(sizes)
+    plain.copy(ours)
+    ways = {"word by word": _step(plain, partial(plain, visual.values, tokens))}
+    for name, settings in PRECISIONS.items():
+        copy = deepcopy(ours)
+        if sizes.compile:
+            copy.compile()
+        ways[name] = _in_precision(_step(copy, partial(_loss, copy, visual, tokens, settings.autocast)), settings)
+    return ways
 
-    def loss() -> Tensor:
-        captions = tokens.unsqueeze(1)  # [B 1 T + 1]
-        targets, keep = captions[..., 1:], torch.ones_like(captions[..., 1:], dtype=torch.bool)
-        given = Captions(ours, visual, captions[..., :-1], targets, keep, records=())
-        terms = [each for objective in objectives for each in objective(given).values()]
+
+def _loss(ours: ShowAttendTell, visual: VisualFeatures, tokens: Int[Tensor, "B T+1"], autocast: bool) -> Tensor:
+    """The scalar loss, with the objectives that the captioner is trained with."""
+    captions = tokens.unsqueeze(1)  # [B 1 T + 1]
+    inputs, targets = captions[..., :-1], captions[..., 1:]
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        given = Captions(ours, visual, inputs, targets, torch.ones_like(targets, dtype=torch.bool), ())
+        terms = [each for objective in OBJECTIVES for each in objective(given).values()]
         return torch.stack(terms).sum()
 
-    return {"word by word": _step(plain, partial(plain, visual.values, tokens)), "Saccade": _step(ours, loss)}
+
+def _in_precision(step: Callable[[], float], settings: Precision) -> Callable[[], float]:
+    def run() -> float:
+        before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision(settings.matmul)
+        try:
+            return step()
+        finally:
+            torch.set_float32_matmul_precision(before)
+
+    return run
 
 
 def _step(module: nn.Module, loss: Callable[[], Tensor]) -> Callable[[], float]:
@@ -119,13 +155,16 @@ def _step(module: nn.Module, loss: Callable[[], Tensor]) -> Callable[[], float]:
 
 def main(args: list[str] | None = None) -> None:
     """Compare the losses, then print the table."""
-    sizes = arguments("Training step of the captioner.", batch=32, **SIZES).parse_args(args)
+    parser = arguments("Training step of the captioner.", batch=32, **SIZES)
+    parser.add_argument("--compile", action="store_true", help="ours goes through torch.compile (minutes, a compiler)")
+    sizes = parser.parse_args(args)
     torch.manual_seed(0)
     ways = build(sizes)
     for number in range(COMPARED_STEPS):
-        plain, ours = (way() for way in ways.values())
-        if abs(plain - ours) > TOLERANCE * abs(plain):
-            raise SaccadeError(f"step {number}: the losses differ, {plain} word by word and {ours} of Saccade")
+        plain, *others = (way() for way in ways.values())
+        for loss, (name, settings) in zip(others, PRECISIONS.items(), strict=True):
+            if abs(plain - loss) > settings.tolerance * abs(plain):
+                raise SaccadeError(f"step {number}: the losses differ, {plain} word by word and {loss} of {name}")
     title = (
         f"Training step: {sizes.batch} captions of {sizes.words} words, {sizes.regions} regions x {sizes.width}, "
         f"vocabulary {sizes.vocabulary}, hidden {sizes.hidden}"

@@ -19,18 +19,20 @@ CIDER = ["--repeats=1", "--pictures=4", "--corpus=20", "--words=6", "--vocabular
 @pytest.fixture(autouse=True)
 def _small_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing, "PRODUCT_SIZE", 16)
+    monkeypatch.setattr(timing, "COPIED", 1 << 10)
 
 
 def rows(printed: str) -> dict[str, tuple[float, float, float]]:
     """Milliseconds, units per second and ratio by name."""
-    found = re.findall(r"^ *1  (\D+?) +([\d.]+) +([\d.]+) +([\d.]+)$", printed, re.M)
+    found = re.findall(r"^ *1  (\S.*?) {2,}([\d.]+) +([\d.]+) +([\d.]+)$", printed, re.M)
     return {name: (float(ms), float(rate), float(ratio)) for name, ms, rate, ratio in found}
 
 
 def test_train_step_prints_both_implementations_and_the_floor(capsys: pytest.CaptureFixture[str]) -> None:
     train_step.main([*TINY, "--batch", "2"])
     table = rows(capsys.readouterr().out)
-    assert list(table) == ["word by word", "Saccade", "arithmetic alone"]
+    precisions = ["Saccade", "Saccade, medium", "Saccade, bf16-mixed"]
+    assert list(table) == ["word by word", *precisions, "arithmetic alone", "and its memory"]
     assert table["word by word"][2] == 1.0
 
 
