@@ -27,6 +27,7 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 OVERLAYS = {  # configs that go after another one, and the experiments that they go after
     "captioning/aoa": ["captioning/flickr8k", "captioning/scenes_demo"],
     "captioning/adaptive": ["captioning/flickr8k", "captioning/scenes_demo"],
+    "captioning/fast": ["captioning/flickr8k", "captioning/scenes_demo"],
     "captioning/hard": ["captioning/flickr8k", "captioning/scenes_demo"],
     "captioning/local": ["captioning/flickr8k", "captioning/scenes_demo"],
     "captioning/meshed": ["captioning/flickr8k", "captioning/scenes_demo"],
