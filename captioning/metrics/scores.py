@@ -16,6 +16,7 @@ from captioning.metrics.rouge import rouge_l_each
 from captioning.metrics.spice import spice as spice_each
 from captioning.metrics.spice import why_no_spice
 from captioning.metrics.tokens import NAMES, Chain, split_captions
+from common.data.results import some
 from common.errors import ConfigError, DataError
 from common.measures import Measure
 from common.statistics import Score
@@ -118,11 +119,9 @@ def _check(captions: Mapping[int | str, str], references: Mapping[int | str, Seq
     if not references:
         raise DataError("no references to score captions against: give at least one image")
     if missing := references.keys() - captions.keys():
-        raise DataError(
-            f"{len(missing)} of {len(references)} images have no caption, such as {min(missing, key=str)!r}"
-        )
+        raise DataError(f"{len(missing)} of {len(references)} images have no caption: {some(missing)}")
     if extra := captions.keys() - references.keys():
-        raise DataError(f"{len(extra)} captions are of images without references, such as {min(extra, key=str)!r}")
+        raise DataError(f"{len(extra)} captions are of images without references: {some(extra)}")
     for image_id, image_references in references.items():
         if not image_references:
             raise DataError(f"image {image_id!r} has no reference caption: leave it out or give it one")

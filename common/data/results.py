@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from common.errors import DataError
+from common.data.readers.checks import objects, parse_json, read_text, require_distinct
+from common.errors import DataError, has_lone_surrogate
 from common.files import replacing
 
 Id: TypeAlias = int | str
@@ -52,3 +53,29 @@ def some(ids: Collection[Id]) -> str:
     """The first few of them in order, for a message."""
     ordered = sorted(ids, key=lambda each: (isinstance(each, str), each))
     return ", ".join(map(repr, ordered[:NAMED])) + (", ..." if len(ordered) > NAMED else "")
+
+
+def read_results(path: str | Path, forms: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], dict[Id, str]]:
+    """Texts by id from anyone's results file, and which of the `forms`, names of id and text, it is written in.
+
+    Raises DataError where the file is none, an id comes twice, or a text is not text but null, NaN or a number.
+    """
+    text = read_text(str(path))
+    listed = parse_json(text, str(path)) if text.strip() else None
+    wanted = " or ".join(f'[{{"{key}": ..., "{name}": "..."}}, ...]' for key, name in forms)
+    if not isinstance(listed, list) or not listed:
+        found = "is empty" if not listed else f"holds a JSON {type(listed).__name__}"
+        raise DataError(f"{path} {found}, but results are a list: {wanted}")
+    form = next((form for form in forms if isinstance(listed[0], dict) and set(form) <= listed[0].keys()), None)
+    if form is None:
+        raise DataError(f"{path}: its first entry is not one of results: write {wanted}")
+    entries = list(objects(listed, form, str(path)))
+    require_distinct((entry[form[0]] for entry in entries), form[0], str(path))
+    return form, {entry[form[0]]: _text(entry, form, path) for entry in entries}
+
+
+def _text(entry: Mapping[str, Any], form: tuple[str, str], path: str | Path) -> str:
+    text = entry[form[1]]
+    if isinstance(text, str) and not has_lone_surrogate(text):
+        return text
+    raise DataError(f'{path}: the {form[1]} of {form[0]} {entry[form[0]]!r} is {text!r}: write text, "" for none')

@@ -79,8 +79,8 @@ def test_captions_equal_to_their_only_reference_score_full() -> None:
     ("captions", "references", "message"),
     [
         ({}, {}, "at least one image"),
-        ({1: "a"}, {1: ["a"], 2: ["b"], 3: ["c"]}, "2 of 3 images have no caption, such as 2"),
-        ({1: "a", "x": "b"}, {1: ["a"]}, "1 captions are of images without references, such as 'x'"),
+        ({1: "a"}, {1: ["a"], 2: ["b"], 3: ["c"]}, "2 of 3 images have no caption: 2, 3"),
+        ({1: "a", "x": "b"}, {1: ["a"]}, "1 captions are of images without references: 'x'"),
         ({1: "a"}, {1: []}, "image 1 has no reference caption"),
     ],
 )

@@ -1,0 +1,91 @@
+"""Score results, whatever made them: `python scripts/score.py --results mine.json --references captions_val2017.json`.
+
+With --compare, a second results file for the same images: the differences, their 95 % intervals and whether they may be
+chance. Written to --out: metrics.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from captioning.data import CaptioningData
+from captioning.metrics.tokens import CHAINS
+from captioning.results import read_captions, read_references
+from captioning.scoring import Report, Scoring, report
+from common.commands import Parser
+from common.errors import ConfigError, DataError, run_script
+from common.files import replacing, writable_folder
+from common.measures import comparison_table
+from common.training.cli import OPTIONS
+from common.training.composition import check_names, compose
+from common.training.parts import build
+
+
+def parse() -> tuple[argparse.Namespace, dict[str, Any]]:
+    """The command line: our own options, and the experiment's config if one is given."""
+    parser = Parser(__doc__)
+    parser.usage = "%(prog)s --results FILE (--references FILE | --config FILE [--split SPLIT]) [options]"
+    parser.add_argument("--results", type=Path, required=True, help='[{"image_id": 42, "caption": "..."}, ...]')
+    parser.add_argument("--references", metavar="FILE", help="a COCO captions JSON; its images are not needed")
+    parser.add_argument("--split", choices=["train", "val", "test"], default="test", help="of --config's data")
+    parser.add_argument("--compare", type=Path, metavar="FILE", help="results of another model for the same images")
+    parser.add_argument("--tokens", choices=CHAINS, default="own", help="official: Stanford's tokenizer, by Java")
+    parser.add_argument("--meteor", action=argparse.BooleanOptionalAction, help="default: where Java can run it")
+    parser.add_argument("--spice", action=argparse.BooleanOptionalAction, help="default: where it is complete")
+    parser.add_argument("--seed", type=int, default=0, help="of the resamples; default 0")
+    parser.add_argument("--out", type=Path, help="default: the folder of --results")
+    options, rest = parser.parse_known_args()
+    config = compose(rest)
+    check_names(config, [*OPTIONS, *vars(options)], {})
+    if bool(options.references) == bool(config.get("data")):
+        raise ConfigError("give either --references with a COCO captions JSON or --config with the experiment's file")
+    options.out = options.out or options.results.parent
+    return options, config
+
+
+def truth(options: argparse.Namespace, config: dict[str, Any]) -> tuple[dict[int | str, Any], list[str] | None]:
+    """The references of each image, and, where the experiment is known, the captions it trains on."""
+    if options.references:
+        return dict(read_references(options.references)), None
+    data = build(config["data"], CaptioningData)
+    references = {record.image_id: record.captions for record in data.records(options.split)}
+    return references, [caption for record in data.records("train") for caption in record.captions]
+
+
+def show(found: Report, options: argparse.Namespace) -> None:
+    """Print what was found."""
+    width = max(map(len, [*found.scores, *found.captions]))
+    for name, interval in found.scores.items():
+        print(f"{name:<{width}}  {interval.value:8.2f}  ({interval.low:.2f} .. {interval.high:.2f})")
+    for name, value in found.captions.items():
+        print(f"{name:<{width}}  {value:8.2f}")
+    for name, source in found.made_with.items():
+        print(f"{name}: {source}")
+    if found.comparison:
+        print(comparison_table(found.comparison, options.results.stem, options.compare.stem))
+
+
+def main() -> None:
+    """Score, compare, print, write."""
+    options, config = parse()
+    captions = read_captions(options.results)
+    other = read_captions(options.compare) if options.compare else None
+    references, training = truth(options, config)
+    writable_folder(options.out)
+    scoring = Scoring(options.tokens, options.meteor, options.spice, options.seed)
+    try:
+        found = report(captions, references, other, training, scoring)
+    except DataError as error:
+        raise DataError(f"{options.results}{f' or {options.compare}' if other else ''}: {error}") from error
+    metrics = {"results": str(options.results), "compared with": str(options.compare) if other else None}
+    with replacing(options.out / "metrics.json") as draft:
+        draft.write_text(json.dumps(metrics | found.as_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    show(found, options)
+    print(f"written to {options.out / 'metrics.json'}")
+
+
+if __name__ == "__main__":
+    run_script(main)

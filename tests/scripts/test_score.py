@@ -1,0 +1,78 @@
+"""Results files of any model, scored and compared by the script."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.scripts.conftest import Experiment, Run
+
+NAMES = "abcdefgh"
+
+
+@pytest.fixture(autouse=True)
+def _no_java(monkeypatch: pytest.MonkeyPatch) -> None:
+    """METEOR's program takes seconds to start, and is not on every machine."""
+    monkeypatch.setattr("captioning.metrics.scores._if_it_runs", lambda *_, **__: {})
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """A folder with references and two models' results."""
+    annotations = [{"id": 0, "image_id": number, "caption": f"a {name} on grass"} for number, name in enumerate(NAMES)]
+    (tmp_path / "references.json").write_text(json.dumps({"images": [], "annotations": annotations}))
+    for file, caption in (("good", "A {} on grass."), ("poor", "a {}")):
+        entries = [{"image_id": number, "caption": caption.format(name)} for number, name in enumerate(NAMES)]
+        (tmp_path / f"{file}.json").write_text(json.dumps(entries))
+    return tmp_path
+
+
+def test_results_get_a_table_with_intervals_and_their_scores_as_json(run: Run, files: Path) -> None:
+    outcome = run("score", "--results", files / "good.json", "--references", files / "references.json", "--no-meteor")
+    metrics = json.loads((files / "metrics.json").read_text())
+    assert outcome.code == 0
+    assert metrics["scores"]["BLEU-4"] == pytest.approx(100, abs=1e-4)
+    assert metrics["results"] == str(files / "good.json")
+    assert metrics["made with"]["tokens"] == "PTB-like, pure Python"
+    assert metrics["captions"]["words used"] == len(NAMES) + 2
+    assert "BLEU-4" in outcome.out
+    assert "100.00  (100.00 .. 100.00)" in outcome.out
+
+
+def test_two_models_results_are_compared(run: Run, files: Path) -> None:
+    out = files / "compared"
+    outcome = run(
+        *("score", "--results", files / "good.json", "--compare", files / "poor.json"),
+        *("--references", files / "references.json", "--no-meteor", "--no-spice", "--out", out),
+    )
+    compared = json.loads((out / "metrics.json").read_text())["comparison"]
+    assert outcome.code == 0
+    assert compared["ROUGE-L"]["first"] > compared["ROUGE-L"]["second"]
+    line = next(line for line in outcome.out.splitlines() if line.startswith("ROUGE-L") and line.endswith("*"))
+    assert f"{compared['ROUGE-L']['second']:.2f}" in line
+
+
+def test_the_references_may_be_those_of_an_experiment(run: Run, captioner: Experiment, tmp_path: Path) -> None:
+    assert (
+        run("evaluate", "--checkpoint", captioner.checkpoint, "--config", captioner.config, "--out", tmp_path).code == 0
+    )
+    expected = json.loads((tmp_path / "metrics.json").read_text())["scores"]
+    results = tmp_path / "captions_results.json"
+    assert run("score", "--results", results, "--config", captioner.config, "--no-meteor").code == 0
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["scores"]["CIDEr-D"] == pytest.approx(expected["CIDEr-D"])
+    assert "not in the training captions" in metrics["captions"]
+
+
+def test_what_does_not_fit_is_told(run: Run, files: Path) -> None:
+    entries = json.loads((files / "good.json").read_text())
+    (files / "short.json").write_text(json.dumps(entries[:-2]))
+    short = run("score", "--results", files / "short.json", "--references", files / "references.json")
+    assert short.fault == f"{files / 'short.json'}: 2 of 8 images have no caption: 6, 7"
+    neither = run("score", "--results", files / "good.json")
+    assert neither.fault.startswith("give either --references")
+    (files / "none.json").write_text("")
+    none = run("score", "--results", files / "none.json", "--references", files / "references.json")
+    assert "none.json is empty, but results are a list" in none.fault
