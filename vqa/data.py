@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +23,8 @@ from common.data.vocabulary import Vocabulary
 from common.errors import DataError
 from vqa.answers import AnswerVocabulary, choice_scores, soft_targets, vote_shares
 from vqa.questions import Choices, Encoding, Texts
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -155,11 +158,11 @@ class VQAData(PictureData[VQARecord, VQASource]):
     def check(self, split: str, records: Sequence[VQARecord]) -> None:
         """Raise DataError where a question has no words, or no answer; those of "test" need none."""
         for record in records:
-            where = f"question {record.question_id} of the {split} split, {record.question!r}, about {record.image}"
-            if not tokenize(record.question):
-                raise DataError(f"{where} has no words: give it some, or leave it out")
-            if split != "test" and not record.answers:
-                raise DataError(f"{where} has no answer: give it one, or leave it out")
+            wordless = not tokenize(record.question)
+            if wordless or (split != "test" and not record.answers):
+                where = f"question {record.question_id} of the {split} split, {record.question!r}, about {record.image}"
+                lacks = "words: give it some" if wordless else "answer: give it one"
+                raise DataError(f"{where} has no {lacks}, or leave it out")
 
     @cached_property
     def vocabulary(self) -> list[str]:
@@ -195,4 +198,17 @@ class VQAData(PictureData[VQARecord, VQASource]):
     def collate(self, split: str, loader: VisualLoader, words: Sequence[str]) -> VQACollate:
         """What makes batches of a split; `words` is the model's vocabulary."""
         questions = self.questions_per_image if split == "train" else None
+        if split == "train":
+            self._tell_unknown()
         return VQACollate(loader, Vocabulary(words), self._answers, questions)
+
+    def _tell_unknown(self) -> None:
+        """Say how many training questions teach nothing, because no answer to them is known."""
+        free = [record for record in self.records("train") if not record.choices]
+        unknown = sum(not self._answers.knows(record.answers) for record in free)
+        if unknown:
+            logger.warning(
+                "%d of %d training questions (%.1f %%) have no answer among the %d known ones and teach nothing; "
+                "data.classes.minimum_count and most say which are known",
+                *(unknown, len(free), 100 * unknown / len(free), len(self._answers)),
+            )

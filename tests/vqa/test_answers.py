@@ -109,3 +109,34 @@ def test_choices_are_scored_like_answers_however_they_are_written() -> None:
     assert choice_scores(["Red.", "red"], ["red"], normalised=False) == [0, 1]
     assert choice_scores(["a", "b"], ["a"] * 2 + ["b"] * 8, normalised=False) == pytest.approx([0.6, 1])
     assert choice_scores(["red"], []) == [0]
+
+
+def test_answers_that_differ_only_in_form_are_one_class_from_counting_to_scoring() -> None:
+    questions = [["T-shirt"] * 10, ["t shirt"] * 10, ["2 "] * 10, ["two"] * 10, ["The Two."] * 10, ["a t-shirt\n"] * 10]
+    vocabulary = AnswerVocabulary.build(questions, minimum=3)
+    assert vocabulary.answers == ("2", "t shirt")
+    for answers in questions:
+        (target,) = soft_targets(answers, vocabulary).items()
+        assert target == (vocabulary.index[normalise_answer(answers[0])], 1.0)
+    assert soft_targets(["T-shirt", "t shirt ", "T shirt", "tshirt"] + ["2"] * 6, vocabulary) == pytest.approx(
+        {1: 0.9, 0: 1}
+    )
+    apart = AnswerVocabulary.build(questions, normalised=False)
+    assert set(apart.answers) == {"T-shirt", "t shirt", "2", "two", "The Two.", "a t-shirt"}
+
+
+def test_a_vocabulary_knows_whether_it_has_any_of_the_annotators_answers() -> None:
+    vocabulary = AnswerVocabulary(("2", "t shirt", "沙滩"))
+    assert vocabulary.knows(["three", "Two"])
+    assert vocabulary.knows(["沙滩"])
+    assert not vocabulary.knows(["three"] * 10)
+    assert not vocabulary.knows([""] * 10)
+    assert not AnswerVocabulary(("two",), normalised=False).knows(["Two"])
+
+
+def test_empty_answers_are_no_class_and_no_target() -> None:
+    vocabulary = AnswerVocabulary.build([[""] * 10, ["", "a", "yes"], ["yes"]])
+    assert vocabulary.answers == ("yes",)
+    assert soft_targets([""] * 10, vocabulary) == {}
+    with pytest.raises(DataError, match="none of 0 answers is given to 1 questions"):
+        AnswerVocabulary.build([[""] * 10])

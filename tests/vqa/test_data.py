@@ -154,3 +154,20 @@ def test_without_any_facts_there_is_one_without_words_and_without_choices_none(p
 def test_the_words_of_facts_and_choices_are_learned_too(pictures: list[Path]) -> None:
     one = VQARecord(pictures[0], 1, "is it", 1, ("yes",), facts=("cats sleep",), choices=("a dog",))
     assert VQAData(Given((one,))).vocabulary[4:] == ["a", "cats", "dog", "is", "it", "sleep"]
+
+
+def test_training_questions_without_a_known_answer_are_counted_and_told_once(
+    pictures: list[Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    said = [["yes"] * 10, ["Yes"] * 10, ["maybe"] * 10, [""] * 10]
+    given = Given(tuple(record(pictures[0], number, "is it", *answers) for number, answers in enumerate(said)))
+    source = VQAData(given, given, classes=AnswerClasses(minimum_count=2))
+    source.attach(ImageEncoder("test_resnet", image_size=(32, 32)), source.vocabulary, source.answers)
+    for split in ("val", "train"):
+        source.loader(split)
+    (told,) = caplog.messages
+    assert told.startswith("2 of 4 training questions (50.0 %) have no answer among the 1 known ones and teach nothing")
+    caplog.clear()
+    source.attach(ImageEncoder("test_resnet", image_size=(32, 32)), source.vocabulary, ["yes", "maybe", ""])
+    source.train_dataloader()
+    assert caplog.messages == []
