@@ -164,6 +164,20 @@ def test_hard_attention_trains_with_reinforce_and_keeps_its_baseline(scenes: str
     assert torch.equal(baseline, made.objectives[1].baseline)  # type: ignore[arg-type]
 
 
+def test_training_by_reward_shows_its_rewards_and_is_validated_as_ever(scenes: str, tmp_path: Path) -> None:
+    source = recipes.data(scenes)
+    reward: Any = {"class_path": "captioning.rewards.RougeLReward", "init_args": {"weight": 2.0}}
+    settings = {"baseline": "greedy", "samples": 2, "longest": 12, "rewards": [reward]}
+    critical: Any = {"class_path": "captioning.objectives.SelfCritical", "init_args": settings}
+    made = recipes.module(source.vocabulary, objectives=(critical,))
+    before = made.decoder.embedding.weight.clone()  # type: ignore[operator, union-attr]
+    run = trainer(tmp_path, max_steps=2, limit_val_batches=1, val_check_interval=2)
+    run.fit(made, datamodule=source)
+    shown = {"self_critical", "reward", "baseline_reward", "word_entropy", "caption_length", "unfinished"}
+    assert {f"train/{name}" for name in shown} | {"val/CIDEr-D"} <= set(run.callback_metrics)
+    assert not torch.equal(before, made.decoder.embedding.weight)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("recipe", ["soft", "adaptive", "transformer"])
 def test_attention_that_draws_nothing_is_refused_with_reinforce_at_the_first_step(scenes: str, recipe: str) -> None:
     made, source = recipes.attached(scenes, **(RECIPES[recipe] | {"objectives": (REINFORCE,)}))

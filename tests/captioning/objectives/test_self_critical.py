@@ -172,6 +172,16 @@ def test_the_readings_say_how_random_how_long_and_how_unfinished_the_captions_ar
     assert readings["word_entropy"] == pytest.approx(-(rows.exp() * rows).sum(-1).mean().item())
 
 
+def test_the_sum_over_the_batch_keeps_its_digits_under_autocast(draws: list[list[Text]]) -> None:
+    decoder = Toy()
+    draws[:] = [[(A, END), (B, A)]]
+    exact = loss(objective(samples=2), decoder).item()
+    decoder.bfloat16()
+    found = loss(objective(samples=2), decoder)
+    assert found.dtype == torch.float32
+    assert found.item() == pytest.approx(exact, rel=0.03)
+
+
 def test_validation_has_no_such_term() -> None:
     decoder = Toy()
     assert objective().eval()(batch(decoder)) == {}
