@@ -37,7 +37,16 @@ OVERLAYS = {  # configs that go after another one, and the experiments that they
     "captioning/sca": ["captioning/flickr8k"],
     "captioning/transformer": ["captioning/flickr8k", "captioning/scenes_demo"],
     "captioning/updown": ["captioning/flickr8k", "captioning/scenes_demo"],
+    "vqa/bilinear": ["vqa/daquar"],
+    "vqa/bottom_up": ["vqa/scenes_demo"],
+    "vqa/fact_memory": ["vqa/scenes_demo"],
+    "vqa/generated": ["vqa/daquar"],
+    "vqa/mcan": ["vqa/scenes"],
+    "vqa/mean_pooled": ["vqa/daquar"],
+    "vqa/multiple_choice": ["vqa/scenes_demo"],
     "vqa/question_only": ["vqa/daquar", "vqa/scenes_demo"],
+    "vqa/show_ask_attend_answer": ["vqa/scenes"],
+    "vqa/stacked_attention": ["vqa/daquar"],
 }
 COMPARISONS = {"compare/captioning": "captioning/scenes_demo", "compare/vqa": "vqa/scenes_demo"}
 FILES = sorted(str(path.relative_to(CONFIGS).with_suffix("")) for path in CONFIGS.rglob("*.yaml"))
