@@ -24,9 +24,9 @@ from common.data.records import Prediction
 from common.errors import CheckpointError, ConfigError, run_script
 from common.files import replacing, writable_folder
 from common.training.checkpoints import load_module, read_checkpoint
-from common.training.cli import OPTIONS
-from common.training.composition import check_names, compose
+from common.training.cli import data_section
 from common.training.parts import build
+from vqa.confidences import write_confidences
 from vqa.data import VQAData
 from vqa.metrics import measures_for
 from vqa.metrics.wups import Similarity, WupTable, wordnet_similarity
@@ -50,14 +50,9 @@ def parse() -> tuple[argparse.Namespace, dict[str, Any]]:
     )
     parser.add_device()
     options, rest = parser.parse_known_args()
-    config = compose(rest)
-    if ours := sorted(config.keys() & vars(options).keys()):
-        raise ConfigError(f"{ours[0]!r} is no setting but an option of this script: give --{ours[0]}, not in a file")
-    check_names(config, [*OPTIONS, *vars(options)], {})
-    if not config.get("data"):
-        raise ConfigError("no data to evaluate on: give --config with the experiment's file, as for scripts/train.py")
+    data = data_section(rest, options)
     options.out = options.out or Path(options.checkpoint).parent / f"evaluation-{options.split}"
-    return options, config["data"]
+    return options, data
 
 
 def evaluate_captions(options: argparse.Namespace, data_part: Any) -> tuple[Scores, dict[str, str]]:
@@ -92,6 +87,7 @@ def evaluate_answers(options: argparse.Namespace, data_part: Any) -> tuple[Score
     predictions = vqa.evaluation.answer_all(module, data.loader(options.split))
     asked = [record.question_id for record in records]
     write_answers(options.out / "answers_results.json", texts(predictions), asked, options.server or "vqa")
+    write_confidences(options.out / "answers_confidences.json", predictions)
     if not any(record.answers for record in records):
         return {}, {}
     measures = measures_for(records, similarity)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from common.data.readers.checks import objects, parse_json, read_text, require_distinct
+from common.data.readers.checks import Entry, objects, parse_json, read_text, require_distinct
 from common.errors import DataError, has_lone_surrogate
 from common.files import replacing
 
@@ -60,6 +60,12 @@ def read_results(path: str | Path, forms: Sequence[tuple[str, str]]) -> tuple[tu
 
     Raises DataError where the file is none, an id comes twice, or a text is not text but null, NaN or a number.
     """
+    form, entries = read_entries(path, forms)
+    return form, {key: entry[form[1]] for key, entry in entries.items()}
+
+
+def read_entries(path: str | Path, forms: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], dict[Id, Entry]]:
+    """As `read_results`, with all that each entry says besides."""
     text = read_text(str(path))
     listed = parse_json(text, str(path)) if text.strip() else None
     wanted = " or ".join(f'[{{"{key}": ..., "{name}": "..."}}, ...]' for key, name in forms)
@@ -71,11 +77,12 @@ def read_results(path: str | Path, forms: Sequence[tuple[str, str]]) -> tuple[tu
         raise DataError(f"{path}: its first entry is not one of results: write {wanted}")
     entries = list(objects(listed, form, str(path)))
     require_distinct((entry[form[0]] for entry in entries), form[0], str(path))
-    return form, {entry[form[0]]: _text(entry, form, path) for entry in entries}
+    for entry in entries:
+        _check_text(entry, form, path)
+    return form, {entry[form[0]]: entry for entry in entries}
 
 
-def _text(entry: Mapping[str, Any], form: tuple[str, str], path: str | Path) -> str:
+def _check_text(entry: Entry, form: tuple[str, str], path: str | Path) -> None:
     text = entry[form[1]]
-    if isinstance(text, str) and not has_lone_surrogate(text):
-        return text
-    raise DataError(f'{path}: the {form[1]} of {form[0]} {entry[form[0]]!r} is {text!r}: write text, "" for none')
+    if not isinstance(text, str) or has_lone_surrogate(text):
+        raise DataError(f'{path}: the {form[1]} of {form[0]} {entry[form[0]]!r} is {text!r}: write text, "" for none')

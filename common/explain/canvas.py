@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -127,6 +128,20 @@ class Page:
         """A straight line below points and text."""
         style = (0, (4, 3)) if dashed else "solid"
         self.axes.plot([start[0], end[0]], [start[1], end[1]], color=colour, linewidth=width, linestyle=style, zorder=2)
+
+    def curve(self, points: Sequence[tuple[float, float]], colour: str = INK, width: float = 1.2) -> None:
+        """A line through points, above other lines and below text."""
+        x, y = zip(*points, strict=True)
+        self.axes.plot(x, y, color=colour, linewidth=width, solid_joinstyle="round", zorder=4)
+
+    def cell(self, box: Box, share: float, framed: bool = False) -> None:
+        """A field of a table: amber in proportion to `share`, in 0..1, and framed in ink where it is to stand out."""
+        shape = Rectangle(
+            (box.left, box.top), box.width, box.height,
+            facecolor=(*_unit(AMBER), share), edgecolor=INK if framed else RULE, linewidth=0.7 if framed else 0.4,
+            zorder=4 if framed else 3,
+        )  # fmt: skip
+        self.axes.add_patch(shape)
 
     def dot(self, x: float, y: float, radius: float) -> None:
         """An amber point."""

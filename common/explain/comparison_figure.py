@@ -7,15 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from common.explain.canvas import QUIET, RULE, Box, Page
 from common.explain.comparison import NOTHING, Column, Estimate, Row
-from common.explain.typesetting import fitting_size, text_width, wrap_text
+from common.explain.plot import SIZE, SMALL, Scale, draw_frame, draw_heading
+from common.explain.typesetting import fitting_size, text_width
 
 WIDTH, DPI = 560.0, 200.0
 MARGIN, PLOT_HEIGHT, ROW, GAP = 14.0, 250.0, 15.0, 12.0
-SIZE, SMALL = 8.0, 6.8  # of type
 DOT = 3.4  # a point's radius
 
 
@@ -34,33 +33,6 @@ class Axis:
 
 
 @dataclass(frozen=True)
-class _Scale:
-    """From values to points on the page."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-
-    @staticmethod
-    def over(estimates: Sequence[Estimate], start: float, end: float) -> _Scale:
-        """Room for all intervals, and a little more."""
-        low = min(each.mean - (each.margin or 0.0) for each in estimates)
-        high = max(each.mean + (each.margin or 0.0) for each in estimates)
-        room = 0.09 * (high - low) or max(0.05 * abs(high), 1.0)
-        return _Scale(low - room, high + room, start, end)
-
-    def __call__(self, value: float) -> float:
-        return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
-
-    def __contains__(self, value: float) -> bool:
-        return self.low <= value <= self.high
-
-    def ticks(self) -> list[float]:
-        return [tick for tick in map(float, MaxNLocator(6).tick_values(self.low, self.high)) if tick in self]
-
-
-@dataclass(frozen=True)
 class _Cross:
     """A point on the page with half its intervals' widths."""
 
@@ -70,7 +42,7 @@ class _Cross:
     high: float
 
     @staticmethod
-    def of(looked: Estimate, told: Estimate, across: _Scale, up: _Scale) -> _Cross:
+    def of(looked: Estimate, told: Estimate, across: Scale, up: Scale) -> _Cross:
         x, y = across(looked.mean), up(told.mean)
         return _Cross(x, y, across(looked.mean + (looked.margin or 0.0)) - x, y - up(told.mean + (told.margin or 0.0)))
 
@@ -100,6 +72,11 @@ def draw_comparison(rows: Sequence[Row], quality: Axis, grounding: Axis, bars: S
     return page.finish(top + MARGIN)
 
 
+def _intervals(rows: Sequence[Row], name: str) -> list[tuple[float, float]]:
+    estimates = [row.estimates[name] for row in rows]
+    return [(each.mean - (each.margin or 0.0), each.mean + (each.margin or 0.0)) for each in estimates]
+
+
 def _any(rows: Sequence[Row], name: str) -> bool:
     return any(name in row.estimates for row in rows)
 
@@ -108,9 +85,9 @@ def _draw_points(
     page: Page, frame: Box, rows: Sequence[Row], shown: Sequence[Row], quality: Axis, grounding: Axis
 ) -> None:
     """Quality upwards, grounding to the right."""
-    across = _Scale.over([row.estimates[grounding.name] for row in shown], frame.left, frame.right)
-    up = _Scale.over([row.estimates[quality.name] for row in shown], frame.bottom, frame.top)
-    _draw_frame(page, frame, across, up)
+    across = Scale.over(_intervals(shown, grounding.name), frame.left, frame.right)
+    up = Scale.over(_intervals(shown, quality.name), frame.bottom, frame.top)
+    draw_frame(page, frame, across, up)
     page.text(frame.left - 36, frame.top - 9, quality.heading, SIZE, weight="bold")
     heading = f"{grounding.heading}{_baselines(page, frame, rows, across, grounding)}"
     page.text(frame.right, frame.bottom + 26, heading, SIZE, align="right", weight="bold")
@@ -130,17 +107,7 @@ def _draw_points(
     _name_points(page, frame, crosses, [row.name for row in shown])
 
 
-def _draw_frame(page: Page, frame: Box, across: _Scale, up: _Scale) -> None:
-    """Pale lines at the ticks, with their values."""
-    for tick in across.ticks():
-        page.line((across(tick), frame.top), (across(tick), frame.bottom), RULE, 0.4)
-        page.text(across(tick), frame.bottom + 11, f"{tick:g}", SMALL, QUIET, "center")
-    for tick in up.ticks():
-        page.line((frame.left, up(tick)), (frame.right, up(tick)), RULE, 0.4)
-        page.text(frame.left - 6, up(tick) + 2.4, f"{tick:g}", SMALL, QUIET, "right")
-
-
-def _baselines(page: Page, frame: Box, rows: Sequence[Row], scale: _Scale, axis: Axis) -> str:
+def _baselines(page: Page, frame: Box, rows: Sequence[Row], scale: Scale, axis: Axis) -> str:
     """What the baselines come to, in words; those in reach are drawn as well."""
     told = []
     for name, label in axis.baselines.items():
@@ -197,9 +164,9 @@ def _draw_lines(page: Page, top: float, rows: Sequence[Row], quality: Axis, bars
     start = left + room + 14
     width = (WIDTH - MARGIN - start + GAP) / max(len(bars), 1) - GAP
     boxes = [Box(start + index * (width + GAP), top + 25.6, width, 7) for index in range(len(bars))]
-    _draw_heading(page, Box(left, top, room, 16), quality.heading)
+    draw_heading(page, Box(left, top, room, 16), quality.heading)
     for box, each in zip(boxes, bars, strict=True):
-        _draw_heading(page, Box(box.left, top, width, 16), each.axis.heading)
+        draw_heading(page, Box(box.left, top, width, 16), each.axis.heading)
     page.line((MARGIN, top + 21), (WIDTH - MARGIN, top + 21), RULE)
     for index, (row, text) in enumerate(zip(rows, texts, strict=True)):
         down = index * ROW
@@ -208,12 +175,6 @@ def _draw_lines(page: Page, top: float, rows: Sequence[Row], quality: Axis, bars
         for box, each in zip(boxes, bars, strict=True):
             each.draw(page, Box(box.left, box.top + down, width, box.height), row)
     return top + 21 + len(rows) * ROW
-
-
-def _draw_heading(page: Page, box: Box, text: str) -> None:
-    """Broken into lines that end at the box's bottom."""
-    for index, line in enumerate(reversed(wrap_text(text, box.width, SMALL))):
-        page.text(box.left, box.bottom - index * (SMALL + 1.4), line, SMALL, QUIET)
 
 
 def _text(row: Row, quality: Axis) -> str:

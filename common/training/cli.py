@@ -206,6 +206,21 @@ class TrainingCLI(LightningCLI):
         return config
 
 
+def data_section(settings: Sequence[str], options: argparse.Namespace) -> Any:
+    """The `data` section of an experiment, for a script that has `options` of its own besides the settings.
+
+    Raises:
+        ConfigError: there is none, or a setting is wrong or one of the script's options.
+    """
+    config = compose(settings)
+    if ours := sorted(config.keys() & vars(options).keys()):
+        raise ConfigError(f"{ours[0]!r} is no setting but an option of this script: give --{ours[0]}, not in a file")
+    check_names(config, [*OPTIONS, *vars(options)], {})
+    if not config.get("data"):
+        raise ConfigError("no data to evaluate on: give --config with the experiment's file, as for scripts/train.py")
+    return config["data"]
+
+
 def _as_list(given: Any) -> list[Any]:
     """What the settings give as one thing, several, or none."""
     return given if isinstance(given, list) else [] if given is None else [given]

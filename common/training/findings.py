@@ -12,8 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from common.data.epochs import place_among_processes
+from common.data.results import Id
 
-Id = int | str
 V = TypeVar("V")
 
 

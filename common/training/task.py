@@ -16,9 +16,10 @@ from common.attention import VisualFeatures
 from common.data.batches import ImageBatch
 from common.data.module import SPLITS
 from common.data.records import Prediction
+from common.data.results import Id
 from common.encoders import VisualEncoder
 from common.errors import SaccadeError
-from common.training.findings import Findings, Id
+from common.training.findings import Findings
 from common.training.optimisation import Optimisation, configure
 
 FORMAT = 1  # of what is written below; to be raised when older readers would go wrong
