@@ -28,7 +28,7 @@ from common.training.cli import data_section
 from common.training.parts import build
 from vqa.confidences import write_confidences
 from vqa.data import VQAData
-from vqa.metrics import measures_for
+from vqa.metrics import Version, measures_for, scored_with
 from vqa.metrics.wups import Similarity, WupTable, wordnet_similarity
 from vqa.module import VQAModule
 from vqa.results import Form, write_answers
@@ -48,6 +48,9 @@ def parse() -> tuple[argparse.Namespace, dict[str, Any]]:
     parser.add_argument(
         "--server", choices=get_args(Form), help="whose form the answers are written in; default vqa, as for OK-VQA"
     )
+    parser.add_argument(
+        "--version", choices=get_args(Version), help="of the official VQA script, for answers; default 2021"
+    )
     parser.add_device()
     options, rest = parser.parse_known_args()
     data = data_section(rest, options)
@@ -57,7 +60,7 @@ def parse() -> tuple[argparse.Namespace, dict[str, Any]]:
 
 def evaluate_captions(options: argparse.Namespace, data_part: Any) -> tuple[Scores, dict[str, str]]:
     """Scores of a captioner, and what they were made with."""
-    for name in ("similarity", "server"):
+    for name in ("similarity", "server", "version"):
         if getattr(options, name):
             raise ConfigError(f"--{name} is for answers, and this is a captioner's checkpoint: leave it out")
     module = load_module(options.checkpoint, CaptioningModule).to(options.device)
@@ -90,8 +93,9 @@ def evaluate_answers(options: argparse.Namespace, data_part: Any) -> tuple[Score
     write_confidences(options.out / "answers_confidences.json", predictions)
     if not any(record.answers for record in records):
         return {}, {}
-    measures = measures_for(records, similarity)
-    return vqa.evaluation.score(records, predictions, measures), {"measures": ", ".join(measures)}
+    version = options.version or "2021"
+    measures = measures_for(records, similarity, version)
+    return vqa.evaluation.score(records, predictions, measures), scored_with(records, version)
 
 
 EVALUATIONS = {CaptioningModule.task: evaluate_captions, VQAModule.task: evaluate_answers}

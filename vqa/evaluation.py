@@ -4,15 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+import torch
+from jaxtyping import Float
+from torch import Tensor
 from tqdm import tqdm
 
 from common.data.images import image_size
 from common.data.records import Prediction, VQARecord
 from common.explain.grounding import PointingGame
 from vqa.data import VQABatch
-from vqa.metrics import Measure, score_answers
+from vqa.metrics import (
+    Measure,
+    answerability,
+    gqa_scores,
+    measures_for,
+    score_answers,
+    score_confidences,
+    score_each,
+)
 from vqa.module import VQAModule
 from vqa.questions import Question
+
+UNANSWERABLE = "unanswerable"
 
 
 def answer_all(module: VQAModule, loader: Iterable[VQABatch]) -> dict[int | str, Prediction]:
@@ -26,17 +39,55 @@ def answer_all(module: VQAModule, loader: Iterable[VQABatch]) -> dict[int | str,
     return predictions
 
 
+@torch.no_grad()
+def collect_logits(
+    module: VQAModule, loader: Iterable[VQABatch], most: int = 20_000
+) -> tuple[Float[Tensor, "N A"], Float[Tensor, "N A"]]:
+    """The logits of the first `most` questions of a loader and their answers' scores, on the CPU: what a temperature is
+    fitted on. So many do for one number, and take 0.5 GB where there are 3,129 answers."""
+    logits, targets, count = [], [], 0
+    module.eval()
+    for batch in tqdm(loader, desc="logits", unit="batch"):
+        asked = batch.asked
+        logits.append(module(batch.to(module.device)).logits.cpu()[asked].float())
+        targets.append(batch.targets[asked])
+        count += int(asked.sum())
+        if count >= most:
+            break
+    return torch.cat(logits)[:most], torch.cat(targets)[:most]
+
+
 def score(
     records: Sequence[VQARecord],
     predictions: Mapping[int | str, Prediction],
     measures: Mapping[str, Measure] | None = None,
 ) -> dict[str, float]:
-    """Every measure that the records allow, in percent, by name; `measures` as in `score_answers`."""
+    """Every measure that the records allow, in percent, by name; `measures` as in `score_answers`, the first of which
+    is what confidences are held to."""
+    measures = measures or measures_for(records)
     texts = {record.question_id: predictions[record.question_id].text for record in records}
     scores = score_answers(texts, records, measures)
+    scores |= gqa_scores(texts, records)
+    if any(record.scoring.answerable is not None for record in records):
+        scores |= answerable(records, predictions)
+    scores |= score_confidences(
+        [min(predictions[record.question_id].score, 1.0) for record in records],  # rounded, it may be just above
+        score_each(texts, records, next(iter(measures.values()))),
+    )
     if any(len(record.focus) == 1 for record in records):
         scores |= grounding(records, predictions)
     return scores
+
+
+def answerable(records: Sequence[VQARecord], predictions: Mapping[int | str, Prediction]) -> dict[str, float]:
+    """How well a model tells the questions that cannot be answered, by how likely it finds that answer of VizWiz's."""
+    told = [record for record in records if record.scoring.answerable is not None]
+    unlikely = []
+    for record in told:
+        prediction = predictions[record.question_id]
+        ranked = dict([(prediction.text, prediction.score), *prediction.alternatives])
+        unlikely.append(1 - min(ranked.get(UNANSWERABLE, 0.0), 1.0))
+    return answerability(unlikely, [bool(record.scoring.answerable) for record in told])
 
 
 def grounding(records: Sequence[VQARecord], predictions: Mapping[int | str, Prediction]) -> dict[str, float]:

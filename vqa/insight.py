@@ -126,8 +126,9 @@ def surest_mistakes(
     scores: of each record, in 0..1. Each question's words count once: others would say the same.
     """
     wrong = [record for record, score in zip(records, scores, strict=True) if score == 0]
-    wrong.sort(key=lambda record: -confidences[record.question_id])
-    distinct = {tuple(tokenize(record.question)): record for record in reversed(wrong)}
+    distinct: dict[tuple[str, ...], VQARecord] = {}
+    for record in sorted(wrong, key=lambda record: -confidences[record.question_id]):
+        distinct.setdefault(tuple(tokenize(record.question)), record)
     return [
         Mistake(
             record,
@@ -135,7 +136,7 @@ def surest_mistakes(
             confidences[record.question_id],
             most_common_answer(record.answers, normalised=False),
         )
-        for record in list(reversed(distinct.values()))[:most]
+        for record in list(distinct.values())[:most]
     ]
 
 

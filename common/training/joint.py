@@ -128,6 +128,11 @@ class JointModule(TaskModule):
         """What the task does whose batch it is."""
         list(self.tasks.values())[dataloader_idx].validation_step(batch, batch_index)  # type: ignore[operator]
 
+    def on_validation_epoch_start(self) -> None:
+        """What each task does."""
+        for module in self.tasks.values():
+            module.on_validation_epoch_start()  # type: ignore[operator]
+
     def on_validation_epoch_end(self) -> None:
         """What each task does."""
         for module in self.tasks.values():

@@ -56,7 +56,7 @@ def test_an_answerer_gets_accuracies_by_type_and_results_for_the_server(
     assert {"accuracy", "accuracy/colour", "pointing", "pointing/word"} <= metrics["scores"].keys()
     questions = json.loads((Path(scenes) / "tiny" / "questions_val.json").read_text())["questions"]
     assert set(results(out, "answers", "question_id")) == {question["question_id"] for question in questions}
-    assert {path.name for path in out.iterdir()} == {"metrics.json", "answers_results.json"}
+    assert {path.name for path in out.iterdir()} == {"metrics.json", "answers_results.json", "answers_confidences.json"}
 
 
 def test_a_model_of_boxes_is_evaluated_on_data_with_boxes(

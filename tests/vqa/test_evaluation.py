@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,8 @@ import torch
 from PIL import Image
 
 from common.attention import AttentionMap, Boxes
-from common.data.records import NamedBox, Prediction, VQARecord
+from common.data.records import NamedBox, Prediction, Scoring, VQARecord
+from common.errors import DataError
 from tests.vqa import recipes
 from vqa.evaluation import answer_all, grounding, score
 
@@ -43,11 +45,15 @@ def test_questions_about_several_objects_or_none_do_not_point(record: VQARecord)
     for focus in ((), (LEFT, RIGHT)):
         other = VQARecord(record.image, 1, record.question, 7, record.answers, focus=focus)
         assert grounding([other], prediction) == {}
-        assert score([other], prediction) == {"accuracy": 100.0}
+        found = score([other], prediction)
+        assert found["accuracy"] == 100
+        assert not any(name.startswith(("pointing", "accuracy/")) for name in found)
 
 
 def test_a_model_that_does_not_look_is_scored_by_its_answers_alone(record: VQARecord) -> None:
-    assert score([record], {7: Prediction("blue", 0.5)}) == {"accuracy": 0.0, "accuracy/colour": 0.0}
+    found = score([record], {7: Prediction("blue", 0.5)})
+    assert (found["accuracy"], found["accuracy/colour"], found["Brier score"]) == (0, 0, 25)
+    assert not any(name.startswith("pointing") for name in found)
 
 
 def test_answers_and_looks_are_scored_together_with_any_measure(record: VQARecord) -> None:
@@ -68,3 +74,18 @@ def test_every_question_of_a_loader_is_answered_and_scored(scenes: str) -> None:
     assert {"accuracy", "pointing", "pointing/word", "pointing/phrase", "pointing/question"} <= set(scores)
     assert all(0 <= value <= 100 for name, value in scores.items() if name.startswith(("accuracy", "pointing")))
     assert {f"accuracy/{name}" for record in records for name in record.types} <= set(scores)
+
+
+def test_what_challenges_ask_for_is_scored_where_the_records_have_it(record: VQARecord) -> None:
+    entailed = replace(record, question_id=8, types=(), scoring=Scoring(None, (7,), ("red", "blue"), ("red",)))
+    scores = score([record, entailed], {7: Prediction("red", 0.5), 8: Prediction("red", 0.9)})
+    assert (scores["consistency"], scores["validity"], scores["plausibility"]) == (100, 100, 100)
+    clear, blurred = (replace(record, question_id=n, scoring=Scoring(answerable=n == 8)) for n in (8, 9))
+    unsure = Prediction("red", 0.5, (("unanswerable", 0.4),))
+    scores = score([clear, blurred], {8: unsure, 9: Prediction("unanswerable", 1.0000001)})
+    assert (scores["unanswerable/average precision"], scores["unanswerable/F1"]) == (100, 100)
+
+
+def test_a_confidence_that_is_no_number_is_told(record: VQARecord) -> None:
+    with pytest.raises(DataError, match="such as nan of answer 1"):
+        score([record], {7: Prediction("red", float("nan"))})

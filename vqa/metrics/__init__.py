@@ -15,7 +15,7 @@ from vqa.metrics.calibration import (
 from vqa.metrics.dialogue import ndcg, score_ranking
 from vqa.metrics.gqa import distribution, gqa_scores, grounding_share
 from vqa.metrics.rephrasings import consensus
-from vqa.metrics.scores import Measure, by_type, check_choices, measures_for, score_answers, score_each
+from vqa.metrics.scores import Measure, by_type, check_choices, measures_for, score_answers, score_each, scored_with
 from vqa.metrics.wups import Similarity, Wups, WupTable, wordnet_similarity
 
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
     "score_confidences",
     "score_each",
     "score_ranking",
+    "scored_with",
     "vizwiz_accuracy",
     "vqa_accuracy",
     "wordnet_similarity",

@@ -10,8 +10,10 @@ from typing import TypeAlias
 from common.data.records import VQARecord
 from common.data.results import Id, some
 from common.errors import DataError
-from vqa.metrics.accuracy import Version, exact_match, vqa_accuracy
+from vqa.metrics.accuracy import Version, exact_match, vizwiz_accuracy, vqa_accuracy
 from vqa.metrics.wups import Similarity, Wups
+
+VQA, VIZWIZ, EXACT = "VQA accuracy", "accuracy of the VizWiz challenge", "exact matches of the items listed"
 
 Measure: TypeAlias = Callable[[str, Sequence[str]], float]  # (prediction, annotators' answers) -> 0..1
 
@@ -19,14 +21,35 @@ Measure: TypeAlias = Callable[[str, Sequence[str]], float]  # (prediction, annot
 def measures_for(
     records: Sequence[VQARecord], similarity: Similarity | None = None, version: Version = "2021"
 ) -> dict[str, Measure]:
-    """The measures that fit a data set: VQA accuracy for several annotators, exact matches for one; and WUPS at 0.9 and
-    0.0 as well where a similarity of words is given.
+    """The measures that fit a data set: VQA accuracy for several annotators, VizWiz's for its questions, exact matches
+    for one annotator; and WUPS at 0.9 and 0.0 as well where a similarity of words is given.
     """
-    several = any(len(record.answers) > 1 for record in records)
-    measures: dict[str, Measure] = {"accuracy": partial(vqa_accuracy, version=version) if several else exact_match}
+    accuracies: dict[str, Measure] = {
+        VQA: partial(vqa_accuracy, version=version),
+        VIZWIZ: vizwiz_accuracy,
+        EXACT: exact_match,
+    }
+    measures = {"accuracy": accuracies[_accuracy_of(records)]}
     if similarity is not None:
         measures |= {f"WUPS@{threshold}": Wups(similarity, threshold) for threshold in (0.9, 0.0)}
     return measures
+
+
+def scored_with(records: Sequence[VQARecord], version: Version = "2021") -> dict[str, str]:
+    """What `measures_for` scores with and against, to be printed and saved beside the scores."""
+    name = _accuracy_of(records)
+    since = {"2021": "since March 2021", "2015": "before March 2021"}[version]
+    answers = sum(len(record.answers) for record in records)
+    return {
+        "accuracy": f"{name}, the official script {since} (version {version})" if name == VQA else name,
+        "true answers": f"{answers:,} to {len(records):,} questions",
+    }
+
+
+def _accuracy_of(records: Sequence[VQARecord]) -> str:
+    if any(record.scoring.answerable is not None for record in records):
+        return VIZWIZ
+    return VQA if any(len(record.answers) > 1 for record in records) else EXACT
 
 
 def score_each(predictions: Mapping[Id, str], records: Sequence[VQARecord], measure: Measure) -> list[float]:

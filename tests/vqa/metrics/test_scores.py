@@ -2,9 +2,17 @@ from pathlib import Path
 
 import pytest
 
-from common.data.records import VQARecord
+from common.data.records import Scoring, VQARecord
 from common.errors import DataError
-from vqa.metrics import check_choices, measures_for, score_answers, score_each, vqa_accuracy
+from vqa.metrics import (
+    check_choices,
+    measures_for,
+    score_answers,
+    score_each,
+    scored_with,
+    vizwiz_accuracy,
+    vqa_accuracy,
+)
 
 
 def record(question_id: int, *answers: str, types: tuple[str, ...] = ()) -> VQARecord:
@@ -75,3 +83,16 @@ def test_an_answer_that_is_none_of_the_choices_is_told() -> None:
     check_choices({1: "b", 2: "c"}, [offered, record(2, "d")])
     with pytest.raises(DataError, match="1 answers are none of the choices offered, such as those to 1"):
         check_choices({1: "c"}, [offered])
+
+
+def test_what_was_scored_with_tells_the_version_and_the_challenge() -> None:
+    ten, one = record(1, *["two"] * 9, "three"), record(2, "two")
+    assert scored_with([ten]) == {
+        "accuracy": "VQA accuracy, the official script since March 2021 (version 2021)",
+        "true answers": "10 to 1 questions",
+    }
+    assert "before March 2021 (version 2015)" in scored_with([ten], "2015")["accuracy"]
+    assert scored_with([one])["accuracy"] == "exact matches of the items listed"
+    blurred = VQARecord(Path("x.png"), 1, "what?", 3, ("two",) * 10, scoring=Scoring(answerable=False))
+    assert scored_with([blurred])["accuracy"] == "accuracy of the VizWiz challenge"
+    assert measures_for([blurred])["accuracy"] is vizwiz_accuracy
