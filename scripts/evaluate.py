@@ -93,7 +93,7 @@ def evaluate_answers(options: argparse.Namespace, data_part: Any) -> tuple[Score
     write_confidences(options.out / "answers_confidences.json", predictions)
     if not any(record.answers for record in records):
         return {}, {}
-    version = options.version or "2021"
+    version: Version = options.version or "2021"
     measures = measures_for(records, similarity, version)
     return vqa.evaluation.score(records, predictions, measures), scored_with(records, version)
 

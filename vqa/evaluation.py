@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -39,22 +40,28 @@ def answer_all(module: VQAModule, loader: Iterable[VQABatch]) -> dict[int | str,
     return predictions
 
 
+class KnownAnswers(NamedTuple):
+    """What a model that answers from known answers makes of N questions, and how right each answer is; see
+    `AnswerObjective`."""
+
+    logits: Float[Tensor, "N A"]
+    scores: Float[Tensor, "N A"]
+    votes: Float[Tensor, "N A"]
+
+
 @torch.no_grad()
-def collect_logits(
-    module: VQAModule, loader: Iterable[VQABatch], most: int = 20_000
-) -> tuple[Float[Tensor, "N A"], Float[Tensor, "N A"]]:
-    """The logits of the first `most` questions of a loader and their answers' scores, on the CPU: what a temperature is
-    fitted on. So many do for one number, and take 0.5 GB where there are 3,129 answers."""
-    logits, targets, count = [], [], 0
+def collect_logits(module: VQAModule, loader: Iterable[VQABatch], most: int = 20_000) -> KnownAnswers:
+    """Of the first `most` questions of a loader, on the CPU: what a temperature is fitted on. So many do for one number,
+    and take 0.75 GB where there are 3,129 answers."""
+    batches: list[tuple[Tensor, Tensor, Tensor]] = []
     module.eval()
     for batch in tqdm(loader, desc="logits", unit="batch"):
         asked = batch.asked
-        logits.append(module(batch.to(module.device)).logits.cpu()[asked].float())
-        targets.append(batch.targets[asked])
-        count += int(asked.sum())
-        if count >= most:
+        logits = module(batch.to(module.device)).logits.cpu()[asked].float()
+        batches.append((logits, batch.targets[asked], batch.votes[asked]))
+        if sum(len(each) for each, _, _ in batches) >= most:
             break
-    return torch.cat(logits)[:most], torch.cat(targets)[:most]
+    return KnownAnswers(*(torch.cat(parts)[:most] for parts in zip(*batches, strict=True)))
 
 
 def score(

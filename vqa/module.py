@@ -31,6 +31,7 @@ from vqa.heads import AnswerHead, ClassHead
 from vqa.models import VQAModel, VQAOutput
 from vqa.objectives import AnswerObjective
 from vqa.questions import Encoding, Question, Texts
+from vqa.temperature import read_temperature
 
 
 class VQAModule(TaskModule):
@@ -82,6 +83,11 @@ class VQAModule(TaskModule):
             **_given_attention(model, co_attention),
         )
         self.optimisation = optimisation
+        self.temperature = 1.0
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take over the temperature of a checkpoint that scripts/calibrate.py wrote; training goes on without it."""
+        self.temperature = read_temperature(checkpoint)
 
     def attach(self, data: VQAData, splits: Collection[str] = SPLITS) -> None:
         """Tell the data how this model wants its pictures, words and answers, and which `splits` are wanted."""
@@ -130,7 +136,7 @@ class VQAModule(TaskModule):
         facts = self.encoding.texts([[question.facts for question in row] for row in asked])
         features = self.features(visual)
         output = self._look(features, tokens.to(self.device), keep.to(self.device), facts.to(self.device))
-        answers = self.head.answers(output.logits, asked)
+        answers = self.head.answers(output.logits / self.temperature, asked)
         output, layout = output.cpu(), features.layout.to("cpu")
         return [
             [

@@ -3,34 +3,47 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
+from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from common.errors import DataError
 
+KEY = "temperature"  # where it stands in what a checkpoint says of itself
 COLDEST, HOTTEST = 0.01, 100.0
-HALVINGS = 60  # of the interval of log(1 / temperature), which leaves nothing of it
+HALVINGS = 40  # of the interval of log(1 / temperature), which leaves nothing of it
 
 
-def fit_temperature(logits: Float[Tensor, "N A"], targets: Float[Tensor, "N A"]) -> float:
-    """The T of softmax(logits / T) for which the cross-entropy with the targets, as distributions, is least.
+def fit_temperature(logits: Float[Tensor, "N A"], loss: Callable[[Tensor], Tensor]) -> float:
+    """The T for which the loss of logits / T is least.
 
-    It is convex in 1 / T, so that halving an interval by the sign of its slope finds the one minimum, or the end of
-    0.01..100 that lies nearest.
-    targets: the answers' scores; questions [N] without a known right answer, rows of zeros, do not count.
-    Raises DataError where no question counts, or a logit is no number.
+    loss: of logits [N A], such as the objective that the model was trained for; it must be convex in 1 / T, as
+        cross-entropies are. Halving an interval by the sign of its slope then finds the one minimum in 0.01..100, or
+        how near to an end numbers can tell.
+    Raises DataError where there are no logits, or one is no number.
     """
-    known = targets.sum(-1) > 0
-    if not known.any():
-        raise DataError("no question has a known right answer, so that no temperature can be fitted")
-    scores, wanted = logits[known].double(), targets[known].double()
-    if not scores.isfinite().all():
-        raise DataError("the model's logits are not all finite, so that no temperature can be fitted")
-    wanted_mean = (wanted / wanted.sum(-1, keepdim=True) * scores).sum(-1).mean()
+    if not len(logits) or not logits.isfinite().all():
+        raise DataError("a temperature needs logits that are all finite, of one question at least")
+    scores = logits.double()
     low, high = math.log(1 / HOTTEST), math.log(1 / COLDEST)
     for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        expected = ((scores * math.exp(middle)).softmax(-1) * scores).sum(-1).mean()
-        low, high = (middle, high) if expected < wanted_mean else (low, middle)
+        middle = torch.tensor((low + high) / 2, dtype=torch.float64, requires_grad=True)
+        (slope,) = torch.autograd.grad(loss(scores * middle.exp()), middle)
+        low, high = (float(middle), high) if slope < 0 else (low, float(middle))
     return math.exp(-(low + high) / 2)
+
+
+def read_temperature(checkpoint: Mapping[str, Any]) -> float:
+    """What `with_temperature` has put into a checkpoint, else 1; raises ValueError where it is no positive number."""
+    temperature = float(checkpoint.get("saccade", {}).get(KEY, 1.0))
+    if not 0 < temperature < math.inf:
+        raise ValueError(f"its temperature is {temperature}, which is no positive number")
+    return temperature
+
+
+def with_temperature(checkpoint: Mapping[str, Any], temperature: float) -> dict[str, Any]:
+    """The checkpoint with a temperature, which all that is answered with it goes by."""
+    return {**checkpoint, "saccade": {**checkpoint["saccade"], KEY: temperature}}

@@ -124,6 +124,7 @@ def load_module(path: str | Path, expected: type[M]) -> M:
             module = expected(**_settings(content.get("hyper_parameters", {}), expected))
         check_fit(path, content, module)
         module.load_state_dict(content["state_dict"])
+        module.on_load_checkpoint(content)
     except CheckpointError:
         raise
     except _NONSENSE as error:

@@ -50,7 +50,9 @@ def test_the_demo_trains_both_tasks_and_writes_a_page_with_scores_and_examples(
     assert f"now open {folder / 'index.html'}" in printed
 
 
-@pytest.mark.parametrize("script", ["answer", "caption", "compare", "demo", "draw_scenes", "evaluate"])
+@pytest.mark.parametrize(
+    "script", ["answer", "calibrate", "caption", "compare", "demo", "draw_scenes", "evaluate", "inspect_answers"]
+)
 def test_help_is_short_and_does_nothing(run: Run, script: str) -> None:
     outcome = run(script, "--help")
     assert (outcome.code, outcome.err) == (0, "")
