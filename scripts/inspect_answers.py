@@ -3,7 +3,8 @@
 The answers are those that scripts/evaluate.py writes, or any VQA results file; the questions come from the `data`
 section of the config files and options. Printed and written to --out: accuracy by type and, with the answers of a model
 that sees the question alone (--blind), what the picture adds to it; how far confidences can be trusted; and the surest
-mistakes, each with the training questions that are most like it, by TF-IDF of their words.
+mistakes, each with the training questions that are most like it, by TF-IDF of their words. With --compare, the answers
+of another model to the same questions: what differs, the 95 % intervals, and whether it may be chance.
 """
 
 from __future__ import annotations
@@ -20,14 +21,17 @@ from common.data.records import VQARecord
 from common.errors import run_script
 from common.explain.canvas import save_figure
 from common.files import replacing, writable_folder
+from common.measures import compare, comparison_table
+from common.statistics import mcnemar
 from common.training.cli import data_section
 from common.training.parts import build
 from vqa.confidences import Answers, read_answers
 from vqa.data import VQAData
 from vqa.figures import draw_confidence, draw_confusions
 from vqa.insight import Mistake, NearestQuestions, Neighbour, PriorGap, confusions, prior_gaps, surest_mistakes
-from vqa.metrics import by_type, measures_for, score_confidences, score_each
+from vqa.metrics import by_type, measure_answers, measures_for, score_confidences, score_each
 
+RIGHT = 0.5  # the score from which an answer is right to McNemar's test
 SHOWN_ANSWERS = 4  # of a training question
 
 
@@ -37,6 +41,7 @@ def parse() -> tuple[argparse.Namespace, Any]:
     parser.usage = "%(prog)s --answers FILE --config FILE [--config FILE ...] [--data.KEY VALUE ...] [options]"
     parser.add_argument("--answers", required=True, metavar="FILE", help="a VQA results file, best with confidences")
     parser.add_argument("--blind", metavar="FILE", help="the answers of a question-only model to the same questions")
+    parser.add_argument("--compare", metavar="FILE", help="the answers of another model to the same questions")
     parser.add_argument("--split", choices=["train", "val", "test"], default="test", help="default test")
     parser.add_argument("--out", type=Path, help="default: the folder `insight` beside the answers")
     parser.add_argument("--mistakes", type=at_least_one, default=10, metavar="N", help="how many to show; default 10")
@@ -51,6 +56,20 @@ def parse() -> tuple[argparse.Namespace, Any]:
 def scores_of(answers: Answers, records: Sequence[VQARecord]) -> list[float]:
     """The accuracy of each answer, in 0..1."""
     return score_each(answers.texts, records, measures_for(records)["accuracy"])
+
+
+def tell_differences(
+    answers: Answers, other: Answers, records: Sequence[VQARecord], names: Sequence[str]
+) -> dict[str, Any]:
+    """Print how two models differ; the same for machines. McNemar's test takes a score of a half on for right."""
+    ours, theirs = (measure_answers(each.texts, records) for each in (answers, other))
+    differences = compare(ours, theirs)
+    print(f"\n{comparison_table(differences, *names)}")
+    right = [[score >= RIGHT for score in scores_of(each, records)] for each in (answers, other)]
+    test = mcnemar(*right)
+    alone = f"{test.only_first} and {test.only_second}"
+    print(f"right alone, with a score from {RIGHT:g} on: {alone}; p {test.p_value:.4f} by McNemar's test")
+    return {"differences": {name: asdict(each) for name, each in differences.items()}, "McNemar": test._asdict()}
 
 
 def print_table(rows: Sequence[PriorGap], blind: bool) -> None:
@@ -103,6 +122,9 @@ def main() -> None:
     writable_folder(options.out)
     print_table(gaps, bool(options.blind))
     told: dict[str, Any] = {"accuracy": seeing} | ({"question only": blind} if options.blind else {})
+    if options.compare:
+        names = [Path(path).stem for path in (options.answers, options.compare)]
+        told["compared"] = tell_differences(answers, read_answers(options.compare), records, names)
     save_figure(draw_confusions(confusions(answers.texts, records)), options.out / f"confusion.{options.format}")
     if answers.confidences:
         sure = [answers.confidences[record.question_id] for record in records]

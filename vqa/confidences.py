@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.data.records import Prediction
-from common.data.results import Id, read_results, write_entries
+from common.data.results import Id, read_entries, write_entries
 from common.errors import DataError
 from vqa.results import KEYS
 
@@ -36,12 +36,11 @@ def read_answers(path: str | Path) -> Answers:
 
     Raises DataError where it is none, only some entries have a confidence, or one is not in 0..1.
     """
-    key_of_id, key_of_answer = KEYS["vqa"]
-    entries = read_results(path, (key_of_id, key_of_answer))
+    (_, answer), entries = read_entries(path, [KEYS["vqa"]])
     sure = {key: entry[CONFIDENCE] for key, entry in entries.items() if CONFIDENCE in entry}
     if sure and len(sure) < len(entries):
         raise DataError(f"{path}: {len(entries) - len(sure)} of {len(entries)} answers have no confidence: all or none")
     for key, value in sure.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
             raise DataError(f"{path}: the confidence of question {key!r} is {value!r}, which is not in 0..1")
-    return Answers({key: entry[key_of_answer] for key, entry in entries.items()}, sure)
+    return Answers({key: entry[answer] for key, entry in entries.items()}, sure)

@@ -51,8 +51,8 @@ class KnownAnswers(NamedTuple):
 
 @torch.no_grad()
 def collect_logits(module: VQAModule, loader: Iterable[VQABatch], most: int = 20_000) -> KnownAnswers:
-    """Of the first `most` questions of a loader, on the CPU: what a temperature is fitted on. So many do for one number,
-    and take 0.75 GB where there are 3,129 answers."""
+    """Of the first `most` questions of a loader, on the CPU: what a temperature is fitted on. So many do for one
+    number, and take 0.75 GB where there are 3,129 answers."""
     batches: list[tuple[Tensor, Tensor, Tensor]] = []
     module.eval()
     for batch in tqdm(loader, desc="logits", unit="batch"):

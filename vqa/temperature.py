@@ -30,9 +30,10 @@ def fit_temperature(logits: Float[Tensor, "N A"], loss: Callable[[Tensor], Tenso
     scores = logits.double()
     low, high = math.log(1 / HOTTEST), math.log(1 / COLDEST)
     for _ in range(HALVINGS):
-        middle = torch.tensor((low + high) / 2, dtype=torch.float64, requires_grad=True)
-        (slope,) = torch.autograd.grad(loss(scores * middle.exp()), middle)
-        low, high = (float(middle), high) if slope < 0 else (low, float(middle))
+        middle = (low + high) / 2
+        cold = torch.tensor(middle, dtype=torch.float64, requires_grad=True)
+        (slope,) = torch.autograd.grad(loss(scores * cold.exp()), cold)
+        low, high = (middle, high) if slope < 0 else (low, middle)
     return math.exp(-(low + high) / 2)
 
 

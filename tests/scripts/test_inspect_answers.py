@@ -32,7 +32,7 @@ def test_what_answers_tell_is_printed_drawn_and_written(
     blind = tmp_path / "blind.json"
     entries = json.loads(answers.read_text())
     blind.write_text(json.dumps([{"question_id": each["question_id"], "answer": "yes"} for each in entries]))
-    options = ("--answers", answers, "--blind", blind, "--config", answerer.config, "--mistakes", 2)
+    options = ("--answers", answers, "--blind", blind, "--compare", blind, "--config", answerer.config, "--mistakes", 2)
     outcome = run("inspect_answers", *options)
     assert outcome.code == 0, outcome
     told = json.loads((tmp_path / "insight" / "insight.json").read_text())
@@ -45,6 +45,13 @@ def test_what_answers_tell_is_printed_drawn_and_written(
     assert 40 < accuracy < 60
     gap = next(line for line in outcome.out.splitlines() if line.startswith("accuracy "))
     assert gap.split()[1:] == [f"{accuracy:.2f}", f"{alone:.2f}", f"{accuracy - alone:+.2f}"]
+    compared = told["compared"]["differences"]["accuracy"]
+    assert compared["first"] - compared["second"] == pytest.approx(accuracy - alone)
+    assert compared["low"] < accuracy - alone < compared["high"]
+    alone_right = told["compared"]["McNemar"]
+    assert 100 * (alone_right["only_first"] - alone_right["only_second"]) / len(entries) == pytest.approx(
+        accuracy - alone
+    )
     first, second = told["surest mistakes"]
     assert (first["question_id"], first["answer"], first["confidence"]) == (entries[0]["question_id"], "seven", 0.9)
     assert second["confidence"] == 0.6

@@ -22,11 +22,11 @@ def test_answers_are_read_as_they_were_written_with_confidences_or_without(tmp_p
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{}", "holds a dict, but a list of results is wanted here"),
+        ('{"a": 1}', "holds a JSON dict, but results are a list"),
         ("[", "is not JSON"),
-        ('[{"question_id": 7}]', r"\[0\] has no 'answer'"),
+        ('[{"question_id": 7}]', "its first entry is not one of results"),
         ('[{"question_id": 7, "answer": "a"}, {"question_id": 7, "answer": "b"}]', "7"),
-        ('[{"question_id": 7, "answer": 2}]', "the answer of 7 is no text but 2"),
+        ('[{"question_id": 7, "answer": 2}]', "the answer of question_id 7 is 2: write text"),
         (
             '[{"question_id": 7, "answer": "a", "confidence": NaN}]',
             "the confidence of question 7 is nan, which is not in",

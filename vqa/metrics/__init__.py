@@ -15,7 +15,16 @@ from vqa.metrics.calibration import (
 from vqa.metrics.dialogue import ndcg, score_ranking
 from vqa.metrics.gqa import distribution, gqa_scores, grounding_share
 from vqa.metrics.rephrasings import consensus
-from vqa.metrics.scores import Measure, by_type, check_choices, measures_for, score_answers, score_each, scored_with
+from vqa.metrics.scores import (
+    Measure,
+    by_type,
+    check_choices,
+    measure_answers,
+    measures_for,
+    score_answers,
+    score_each,
+    scored_with,
+)
 from vqa.metrics.wups import Similarity, Wups, WupTable, wordnet_similarity
 
 __all__ = [
@@ -39,6 +48,7 @@ __all__ = [
     "exact_match",
     "gqa_scores",
     "grounding_share",
+    "measure_answers",
     "measures_for",
     "ndcg",
     "risk_coverage",

@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TypeAlias
 
+from common import measures as measured
 from common.data.records import VQARecord
 from common.data.results import Id, some
 from common.errors import DataError
+from common.statistics import grouped, ratio
 from vqa.metrics.accuracy import Version, exact_match, vizwiz_accuracy, vqa_accuracy
 from vqa.metrics.wups import Similarity, Wups
 
@@ -73,6 +75,25 @@ def score_answers(
         each = [measure(predictions[record.question_id], record.answers) for record in records]
         scores |= by_type(name, each, records)
     return scores
+
+
+def measure_answers(
+    predictions: Mapping[Id, str], records: Sequence[VQARecord], measures: Mapping[str, Measure] | None = None
+) -> dict[str, measured.Measure]:
+    """The scores of `score_answers` with each picture's part in them, so that two runs can be compared.
+
+    Questions about one picture go together, as they are not independent; errors as `score_answers`.
+    """
+    found: dict[str, measured.Measure] = {}
+    for name, measure in (measures or measures_for(records)).items():
+        groups = defaultdict(list)
+        for score, record in zip(score_each(predictions, records, measure), records, strict=True):
+            for group in (name, *(f"{name}/{kind}" for kind in record.types)):
+                groups[group].append((100 * score, record.image_id))
+        for group, pairs in groups.items():
+            values, pictures = zip(*pairs, strict=True)
+            found[group] = measured.Measure(grouped(list(values), pictures), ratio)
+    return found
 
 
 def by_type(name: str, scores: Sequence[float], records: Sequence[VQARecord]) -> dict[str, float]:

@@ -6,6 +6,7 @@ from common.data.records import Scoring, VQARecord
 from common.errors import DataError
 from vqa.metrics import (
     check_choices,
+    measure_answers,
     measures_for,
     score_answers,
     score_each,
@@ -96,3 +97,14 @@ def test_what_was_scored_with_tells_the_version_and_the_challenge() -> None:
     blurred = VQARecord(Path("x.png"), 1, "what?", 3, ("two",) * 10, scoring=Scoring(answerable=False))
     assert scored_with([blurred])["accuracy"] == "accuracy of the VizWiz challenge"
     assert measures_for([blurred])["accuracy"] is vizwiz_accuracy
+
+
+def test_measures_know_each_picture_s_part_and_have_the_same_value() -> None:
+    records = [
+        VQARecord(Path("x.png"), image, "what?", number, ("red",), ("other",) if number else ())
+        for number, image in enumerate((1, 1, 2, 3, 3, 3))
+    ]
+    answers = dict(enumerate(("red", "blue", "red", "red", "red", "blue")))
+    measures = measure_answers(answers, records)
+    assert {name: each.value for name, each in measures.items()} == pytest.approx(score_answers(answers, records))
+    assert measures["accuracy"].statistics.tolist() == [[100, 2], [100, 1], [200, 3]]  # type: ignore[union-attr]
