@@ -46,7 +46,8 @@ class KarpathyCaptions(CaptionSource):
                 require(sentence, ("raw",), f"{where}, a sentence")
                 captions.append(require_text(sentence["raw"], f"{where}: a caption"))
             path = folder.find(*_names(image, where), named_by=where)
-            records.append(CaptionRecord(path, image.get("cocoid", image["filename"]), tuple(captions)))
+            image_id = image["cocoid" if "cocoid" in image else "filename"]
+            records.append(CaptionRecord(path, image_id, tuple(captions)))
         require_distinct((record.image_id for record in records), "image", self.annotations)
         return records
 
