@@ -10,6 +10,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
 from common.attention import CoAttention, RecursiveEncoding, VisualFeatures
+from common.attention.self_attention import encode_places
 from common.encoders import TextEncoder
 from common.errors import ConfigError, nearest
 from vqa.models.base import VQAModel, VQAOutput, region_embedding
@@ -46,6 +47,8 @@ class HierarchicalCoAttention(VQAModel):
         dropout: of the regions' embedding and before each layer of the answer, as in the released code.
         embed_regions: False takes the regions as the encoder gives them, for attention that tells their features apart
             (`MixedSources`); the text's width must then be theirs.
+        places: adds each region's place (`encode_places`) to its embedding, for questions of where things are: places
+            among the features themselves drown in the embedding's tanh.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class HierarchicalCoAttention(VQAModel):
         answer_dims: list[int] | None = None,
         dropout: float = 0.5,
         embed_regions: bool = True,
+        places: bool = False,
     ) -> None:
         super().__init__()
         self.level_names = _chosen(levels, text.level_names)
@@ -68,6 +72,7 @@ class HierarchicalCoAttention(VQAModel):
         if not embed_regions and region_dim != dim:
             raise ConfigError(f"embed_regions: the regions are {region_dim} wide; give the text that dim, not {dim}")
         self.text = text
+        self.places = places
         # Not in the paper; the released code brings the regions to the words' width so.
         embedding = region_embedding(region_dim, dim, dropout)
         self.embed_regions = embedding if embed_regions else nn.Identity()
@@ -79,6 +84,8 @@ class HierarchicalCoAttention(VQAModel):
     def forward(self, features: VisualFeatures, tokens: Int[Tensor, "B Q T"], keep: Bool[Tensor, "B Q T"]) -> VQAOutput:
         """Logits [B Q A] for the questions [B Q T] about each picture; its regions are embedded once for all."""
         regions = self.embed_regions(features.values)  # [B R D]
+        if self.places:
+            regions = regions + encode_places(features.layout, regions.shape[-1]).to(regions.dtype)
         text = self.text(tokens.flatten(0, 1), keep.flatten(0, 1))
         chosen = [
             words for name, words in zip(self.text.level_names, text.levels, strict=True) if name in self.level_names

@@ -246,3 +246,13 @@ def test_regions_can_be_taken_as_they_are_if_they_are_as_wide_as_the_text() -> N
     assert not any(name.startswith("embed_regions") for name in model.state_dict())
     with pytest.raises(ConfigError, match="the regions are 5 wide; give the text that dim, not 4"):
         build("hierarchical", "parallel", embed_regions=False)
+
+
+def test_regions_are_told_apart_by_their_places_only_where_these_are_asked_for() -> None:
+    features, (tokens, keep) = pictures(), questions()
+    same = VisualFeatures(features.values[:, :1].expand_as(features.values), features.keep, features.layout)
+    for places in (False, True):
+        weights = build("hierarchical", "parallel", places=places)(same, tokens, keep).region_weights
+        assert weights is not None
+        seen = weights[1].flatten(0, 1)  # of a picture without padding
+        assert torch.allclose(seen, seen[:, :1]) is not places
