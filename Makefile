@@ -18,6 +18,7 @@ bench: .venv/complete  ## speed of training, beam search and metrics beside simp
 	@$(RUN) -m benchmarks.train_step
 	@$(RUN) -m benchmarks.beam_search
 	@$(RUN) -m benchmarks.cider_reward
+	@$(RUN) -m benchmarks.caption_metrics
 
 lint: .venv/complete  ## formatting and lint
 	@$(RUN) -m ruff format --check .

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from common.errors import DataError
@@ -23,6 +24,12 @@ class Measure:
     def value(self) -> float:
         """The score of all examples; raises DataError where there are none."""
         return bootstrap_interval(self.statistics, self.score, samples=1).value
+
+    @property
+    def each(self) -> Float[np.ndarray, " N"]:
+        """The score of each example by itself."""
+        statistics = np.asarray(self.statistics, dtype=np.float64)
+        return statistics if self.score is None else self.score(statistics)
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,14 @@ import time
 
 import pytest
 
-from benchmarks import beam_search, cider_reward, timing, train_step
+from benchmarks import beam_search, caption_metrics, cider_reward, timing, train_step
+from captioning.metrics.java import TOKENIZER_JAR, why_not
 from common.errors import SaccadeError
 
 SIZES = {"threads": 1, "repeats": 1, "regions": 6, "width": 8, "hidden": 8, "vocabulary": 30, "words": 3}
 TINY = [f"--{name}={size}" for name, size in SIZES.items()]
 
+NO_TOKENIZER = why_not(TOKENIZER_JAR)
 CIDER = ["--repeats=1", "--pictures=4", "--corpus=20", "--words=6", "--vocabulary=50"]
 
 
@@ -70,6 +72,20 @@ def test_cider_reward_times_nothing_when_the_rewards_differ(monkeypatch: pytest.
     monkeypatch.setattr(cider_reward, "SIGMA", 1.0)
     with pytest.raises(SaccadeError, match="the rewards differ, by up to"):
         cider_reward.main(CIDER)
+
+
+@pytest.mark.skipif(NO_TOKENIZER is not None, reason=str(NO_TOKENIZER))
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the official classes leave pipes open
+def test_caption_metrics_prints_both_implementations(capsys: pytest.CaptureFixture[str]) -> None:
+    caption_metrics.main(["--captions=8", "--vocabulary=50"])
+    assert list(rows(capsys.readouterr().out)) == ["official scripts", "Saccade"]
+
+
+def test_caption_metrics_times_nothing_when_the_scores_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(caption_metrics, "why_not", lambda _: None)
+    monkeypatch.setattr(caption_metrics, "official_scores", lambda *_: {"BLEU-1": 7.0})
+    with pytest.raises(SaccadeError, match=r"BLEU-1 differs: 7\.0 by the official scripts"):
+        caption_metrics.main(["--captions=8", "--vocabulary=50"])
 
 
 def test_the_ways_run_in_turns_and_the_first_turn_does_not_count() -> None:

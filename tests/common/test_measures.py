@@ -12,6 +12,8 @@ ONE, TWO = GENERATOR.normal(50, 9, 200), GENERATOR.normal(50, 9, 200)
 def test_a_measure_is_a_mean_or_what_its_score_makes_of_the_sums() -> None:
     assert Measure([1.0, 2.0, 6.0]).value == 3
     assert Measure([[1.0, 2.0], [2.0, 4.0]], ratio).value == 0.5
+    assert Measure([1.0, 2.0]).each.tolist() == [1, 2]
+    assert Measure([[1.0, 2.0], [3.0, 4.0]], ratio).each.tolist() == [0.5, 0.75]
     with pytest.raises(DataError, match="no examples"):
         _ = Measure([]).value
 
