@@ -125,6 +125,23 @@ def answerer(tmp_path_factory: pytest.TempPathFactory, scenes: str) -> Experimen
     return _experiment(folder, model, _data("vqa.data.VQAData", "SceneQuestions", scenes))
 
 
+@pytest.fixture(scope="session")
+def fact_reader(tmp_path_factory: pytest.TempPathFactory, scenes: str) -> Experiment:
+    init_args = {
+        "facts": {"class_path": "common.encoders.FactEncoder", "init_args": {"dim": 24}},
+        "attention": {"class_path": "common.attention.EndToEndMemory", "init_args": {"hops": 2}},
+    }
+    arguments = {
+        "encoder": vqa.GRID,
+        "text": vqa.LEVELS,
+        "model": {"class_path": "vqa.models.FactMemory", "init_args": init_args},
+        "objective": vqa.SOFT_LABELS,
+    }
+    model = {"class_path": "vqa.module.VQAModule", "init_args": arguments}
+    folder = tmp_path_factory.mktemp("fact_reader") / "grid"
+    return _experiment(folder, model, _data("vqa.data.VQAData", "SceneQuestions", scenes))
+
+
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
     """A picture of one's own."""

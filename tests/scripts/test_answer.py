@@ -84,3 +84,40 @@ def test_a_checkpoint_of_the_other_task_names_the_script_to_use(run: Run, captio
 def test_without_a_question_there_is_nothing_to_answer(run: Run, answerer: Experiment, photo: Path) -> None:
     outcome = run("answer", "--checkpoint", answerer.checkpoint, photo)
     assert "the following arguments are required: --question" in outcome.fault
+
+
+def test_facts_of_a_file_and_of_the_command_line_are_read_and_told_with_their_weights(
+    run: Run, fact_reader: Experiment, photo: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "facts.txt").write_text("squares are blue\n\n  circles are red \n")
+    facts = ("--facts", tmp_path / "facts.txt", "--fact", "there are two")
+    outcome = run("answer", "--checkpoint", fact_reader.checkpoint, "--question", QUESTION, photo, *facts, "--json")
+    assert (outcome.code, outcome.err) == (0, "")
+    read = json.loads(outcome.out)["facts"]
+    assert [each["fact"] for each in read] == ["there are two", "squares are blue", "circles are red"]
+    assert sum(each["weight"] for each in read) == pytest.approx(1, abs=1e-3)
+
+
+def test_a_file_without_facts_is_no_fault(run: Run, fact_reader: Experiment, photo: Path, tmp_path: Path) -> None:
+    (tmp_path / "facts.txt").write_text("\n")
+    options = ("--question", QUESTION, photo, "--facts", tmp_path / "facts.txt", "--json")
+    outcome = run("answer", "--checkpoint", fact_reader.checkpoint, *options, "--overlay", tmp_path / "drawn")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "facts" not in json.loads(outcome.out)
+
+
+def test_facts_for_a_model_that_reads_none_are_noted_and_choices_are_kept_to(
+    run: Run, answerer: Experiment, photo: Path
+) -> None:
+    options = ("--fact", "circles are red", "--choice", "Yes", "--choice", "purple", "--json")
+    outcome = run("answer", "--checkpoint", answerer.checkpoint, "--question", QUESTION, photo, *options)
+    assert outcome.code == 0
+    assert outcome.err == "note: the facts have no effect: this model reads none\n"
+    told = json.loads(outcome.out)
+    assert {told["answer"], *(each["answer"] for each in told["alternatives"])} == {"Yes", "purple"}
+
+
+def test_a_file_of_facts_that_is_not_there_is_told(run: Run, answerer: Experiment, photo: Path) -> None:
+    options = ("--question", QUESTION, photo, "--facts", "gone.txt")
+    outcome = run("answer", "--checkpoint", answerer.checkpoint, *options)
+    assert outcome.fault == "annotation file gone.txt cannot be read: No such file or directory"
