@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from captioning.decoders.base import AttentionFactory, Decoder, TeacherForced
+from captioning.decoders.base import AttentionFactory, Decoder, TeacherForced, word_log_probs
 from captioning.decoders.lstm import initialise_gates, lstm_cell
 from captioning.decoders.recurrent import follow, unroll
 from common.attention import AttentionOutput, PreparedKeys, SentinelAttention, VisualFeatures
@@ -139,4 +139,4 @@ class AdaptiveAttention(Decoder[AdaptiveState]):
         return attention.context + query, attention
 
     def _log_probs(self, summed: Float[Tensor, "*M H"]) -> Float[Tensor, "*M V"]:
-        return self.output(self.join(summed)).log_softmax(-1)
+        return word_log_probs(self.output(self.join(summed)))

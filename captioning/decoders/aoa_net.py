@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from captioning.decoders.base import AttentionFactory
+from captioning.decoders.base import AttentionFactory, word_log_probs
 from captioning.decoders.lstm import initialise_gates, lstm_cell
 from captioning.decoders.recurrent import Look, RecurrentDecoder, follow
 from common.attention import AoARefiner, VisualFeatures
@@ -111,4 +111,4 @@ class AoANet(RecurrentDecoder[AoANetState]):
     def log_probs(self, embedded: Float[Tensor, "*M E"], *read: Float[Tensor, "*M _D"]) -> Float[Tensor, "*M V"]:
         """Of c_t."""
         (context,) = read
-        return self.output(self.dropout(context)).log_softmax(-1)
+        return word_log_probs(self.output(self.dropout(context)))

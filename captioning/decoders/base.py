@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, Generic, NamedTuple, Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
@@ -61,3 +62,8 @@ class Decoder(nn.Module, ABC, Generic[State]):
         self, features: VisualFeatures, tokens: Int[Tensor, "B Q T"], keep: Bool[Tensor, "B Q T"]
     ) -> TeacherForced:
         """Log-probabilities [M V] of what follows each valid word of given captions [B Q T]."""
+
+
+def word_log_probs(logits: Float[Tensor, "*M V"]) -> Float[Tensor, "*M V"]:
+    """Log-probabilities of the words, in at least float32; autocast on a CPU would leave them in bfloat16."""
+    return logits.log_softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from captioning.decoders.base import AttentionFactory
+from captioning.decoders.base import AttentionFactory, word_log_probs
 from captioning.decoders.lstm import initialise_gates, lstm_cell
 from captioning.decoders.recurrent import Look, RecurrentDecoder, follow
 from common.attention import VisualFeatures
@@ -112,4 +112,4 @@ class ShowAttendTell(RecurrentDecoder[ShowAttendTellState]):
         """The deep output layer (equation 7), of h_t and z_t."""
         hidden, context = read
         summed = embedded + self.output_hidden(self.dropout(hidden)) + self.output_context(context)
-        return self.output(self.activation(summed)).log_softmax(-1)
+        return word_log_probs(self.output(self.activation(summed)))

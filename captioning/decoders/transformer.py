@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from captioning.decoders.base import Decoder, TeacherForced
+from captioning.decoders.base import Decoder, TeacherForced, word_log_probs
 from common.attention import AttentionOutput, VisualFeatures
 from common.attention.transformer import MultiHeadAttention, ProjectedKeys, TransformerLayer, feed_forward, sinusoids
 from common.search import Step
@@ -231,4 +231,4 @@ class TransformerDecoder(Decoder[TransformerState]):
         return words, state._replace(past=pasts), attention
 
     def _log_probs(self, words: Float[Tensor, "*M D"]) -> Float[Tensor, "*M V"]:
-        return self.output(words).log_softmax(-1)
+        return word_log_probs(self.output(words))

@@ -145,11 +145,11 @@ def test_dropout_is_off_in_evaluation_and_on_in_training(name: str) -> None:
 
 @every_decoder
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_low_precision_gives_numbers_and_weights_in_float32(name: str, dtype: torch.dtype) -> None:
+def test_low_precision_gives_weights_and_log_probabilities_in_float32(name: str, dtype: torch.dtype) -> None:
     decoder, features = build(name).to(dtype), pictures()
     low = VisualFeatures(features.values.to(dtype), features.keep, features.layout)
     output = decoder(low, *captions())
-    assert output.weights.dtype == torch.float32
+    assert output.weights.dtype == output.log_probs.dtype == torch.float32
     assert output.log_probs.isfinite().all()
 
 
@@ -159,7 +159,7 @@ def test_under_autocast_padding_is_not_looked_at_and_the_gradients_are_numbers(n
     single = VisualFeatures(features.values.float(), features.keep, features.layout)
     with torch.autocast("cpu", torch.bfloat16):
         output = decoder(single, *captions())
-    assert output.weights.dtype == torch.float32
+    assert output.weights.dtype == output.log_probs.dtype == torch.float32
     assert not output.weights[0, ..., -2:].any(), "padding is never looked at"
-    output.log_probs.float().mean().backward()
+    output.log_probs.mean().backward()
     assert all(each.grad is None or each.grad.isfinite().all() for each in decoder.parameters())
