@@ -26,18 +26,18 @@ class Floor(NamedTuple):
     tanh: float  # tanh of so many numbers
     memory: float = 0.0  # bytes that go to the memory or come from it, being too many for any cache
 
-    def seconds(self) -> dict[str, float]:
+    def seconds(self, clock: Callable[[], float] = perf_counter) -> dict[str, float]:
         """How long this machine takes for that alone, with the threads that are set."""
         matrix, vector = torch.randn(PRODUCT_SIZE, PRODUCT_SIZE), torch.randn(TANH_SIZE)
-        product = _fastest(lambda: torch.mm(matrix, matrix)) / (2 * PRODUCT_SIZE**3)
+        product = _fastest(lambda: torch.mm(matrix, matrix), clock) / (2 * PRODUCT_SIZE**3)
         # A tanh costs a sigmoid. One thread's, since so few numbers are not divided among several; each thread does its
         # share of the work.
-        tanh = _fastest(lambda: torch.sigmoid(vector)) / TANH_SIZE / torch.get_num_threads()
+        tanh = _fastest(lambda: torch.sigmoid(vector), clock) / TANH_SIZE / torch.get_num_threads()
         arithmetic = self.products * product + self.tanh * tanh
         if not self.memory:
             return {"arithmetic alone": arithmetic}
         source, target = torch.ones(COPIED // 8), torch.ones(COPIED // 8)  # half is read, half is written
-        moved = _fastest(lambda: target.copy_(source)) / COPIED
+        moved = _fastest(lambda: target.copy_(source), clock) / COPIED
         return {"arithmetic alone": arithmetic, "and its memory": arithmetic + self.memory * moved}
 
 
@@ -86,9 +86,9 @@ def print_table(
         times = in_turns(ways, repeats, clock)
         first = next(iter(times.values()))
         if floor:
-            times |= floor.seconds()
+            times |= floor.seconds(clock)
         for name, seconds in times.items():
-            print(f"{count:>7}  {name:<22}{1000 * seconds:>10.1f}{units / seconds:>14.1f}{first / seconds:>8.2f}")
+            print(f"{count:>7}  {name:<22}{1000 * seconds:>10.1f} {units / seconds:>13.1f} {first / seconds:>7.2f}")
 
 
 def _seconds(work: Callable[[], object], clock: Callable[[], float] = perf_counter) -> float:
@@ -97,9 +97,9 @@ def _seconds(work: Callable[[], object], clock: Callable[[], float] = perf_count
     return clock() - begin
 
 
-def _fastest(work: Callable[[], object]) -> float:
+def _fastest(work: Callable[[], object], clock: Callable[[], float]) -> float:
     """The seconds of the fastest run of many: nothing that disturbs makes it faster."""
-    return min(_seconds(work) for _ in range(20))
+    return min(_seconds(work, clock) for _ in range(20))
 
 
 def _processor() -> str:
