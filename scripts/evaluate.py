@@ -19,6 +19,7 @@ from captioning.data import CaptioningData
 from captioning.metrics import provenance
 from captioning.module import CaptioningModule
 from captioning.results import write_captions
+from captioning.scoring import describe
 from common.commands import Parser, at_least_one
 from common.data.records import Prediction
 from common.errors import CheckpointError, ConfigError, run_script
@@ -73,6 +74,7 @@ def evaluate_captions(options: argparse.Namespace, data_part: Any) -> tuple[Scor
     if not any(record.captions for record in records):
         return {}, {}
     scores = captioning.evaluation.score(records, predictions)
+    scores |= describe([prediction.text for prediction in predictions.values()])
     return scores, provenance(scores, {record.image_id: record.captions for record in records})
 
 
