@@ -183,7 +183,7 @@ def start_from(path: str | Path, module: TaskModule) -> None:
                 f"{path} has another {name}: {_difference(theirs, ours)}; give the data it learned from"
             )
     for part in module.networks:
-        _take_over(getattr(module, part), part, path, content)
+        _take_over(module.get_submodule(part), part, path, content)
 
 
 def _difference(theirs: Any, ours: Any) -> str:

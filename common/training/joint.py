@@ -75,7 +75,6 @@ class JointModule(TaskModule):
 
     task = "joint"
     script = "scripts/caption.py or scripts/answer.py"
-    networks = ("encoder", "tasks")
     data = JointData
 
     def __init__(
@@ -105,6 +104,12 @@ class JointModule(TaskModule):
 
     def _log_of(self, task: str, name: str, value: Any, **settings: Any) -> None:
         self.log(f"{task}/{name}", value, **settings | {"add_dataloader_idx": False})
+
+    @property
+    def networks(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The encoder, once, and what else each task is made of."""
+        parts = ((name, part) for name, module in self.tasks.items() for part in module.networks)  # type: ignore[union-attr]
+        return ("encoder", *(f"tasks.{name}.{part}" for name, part in parts if part != "encoder"))
 
     @property
     def metric(self) -> str:  # type: ignore[override]

@@ -134,6 +134,15 @@ def test_a_task_alone_begins_with_the_weights_it_has_there(
     torch.testing.assert_close(ours, theirs)
 
 
+def test_joint_training_begins_with_the_networks_of_another_but_not_with_its_objectives(
+    trained: tuple[Trainer, JointModule, Path], scenes: str
+) -> None:
+    module = joint(data(scenes))
+    assert module.networks == ("encoder", "tasks.captioning.decoder", "tasks.vqa.model")
+    start_from(trained[2], module)
+    torch.testing.assert_close(module.tasks["vqa"].model.state_dict(), trained[1].tasks["vqa"].model.state_dict())  # type: ignore[union-attr]
+
+
 def test_examples_of_both_tasks_are_shown(trained: tuple[Trainer, JointModule, Path], scenes: str) -> None:
     module, source = trained[1], data(scenes)
     module.eval().attach(source, ("val",))
