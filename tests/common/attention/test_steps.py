@@ -91,7 +91,12 @@ def test_under_autocast_the_product_is_in_low_precision_and_the_gradient_is_the_
 
 def test_a_loop_is_over_at_its_end_however_it_ends() -> None:
     layer = StepLinear(3, 3)
-    with pytest.raises(KeyError), one_loop():
-        layer(torch.randn(2, 3))
-        raise KeyError
+
+    def broken_loop() -> None:
+        with one_loop():
+            layer(torch.randn(2, 3))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        broken_loop()
     assert "_Product" not in str(layer(torch.randn(2, 3)).grad_fn)
