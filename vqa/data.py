@@ -14,8 +14,9 @@ from torch import Tensor
 
 from common.attention import VisualFeatures
 from common.data.batches import ImageBatch, Transferable
+from common.data.extraction import Encoder
 from common.data.loading import VisualLoader
-from common.data.module import SPLITS, Encoder, Loading, PictureData
+from common.data.module import SPLITS, Loading, PictureData
 from common.data.readers import VQASource
 from common.data.records import VQARecord
 from common.data.tokenizer import tokenize

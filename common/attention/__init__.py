@@ -11,7 +11,7 @@ from common.attention.grounded import GroundedWords
 from common.attention.guided import GuidedCoAttention
 from common.attention.levels import RecursiveEncoding, TwoLevel
 from common.attention.local import LocalMonotonic, LocalPredictive
-from common.attention.maps import AttentionMap, Boxes, Grid, Words
+from common.attention.maps import AttentionMap, Boxes, DetectedBoxes, Grid, Words
 from common.attention.mechanism import AttentionMechanism, AttentionOutput
 from common.attention.memory import EndToEndMemory, KeyValueMemory, StackedAttention
 from common.attention.multi_head import AttentionOnAttention, MultiHead
@@ -61,6 +61,7 @@ __all__ = [
     "ConcatScore",
     "CosineScore",
     "DeepScore",
+    "DetectedBoxes",
     "DirectionalSelfAttention",
     "Distribution",
     "DotScore",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 
@@ -58,6 +58,31 @@ class Boxes:
     def rectangles(self) -> Float[Tensor, "*B R 4"]:
         """Each box as (x0, y0, x1, y1) in fractions of the picture."""
         return self.corners
+
+
+@dataclass(frozen=True)
+class DetectedBoxes(Boxes):
+    """Boxes in which a detector has found something.
+
+    scores: how sure it is, in 0..1. classes: what it has found, as an index into `names`.
+    """
+
+    scores: Float[Tensor, "*B R"]
+    classes: Int[Tensor, "*B R"]
+    names: tuple[str, ...]
+
+    def select(self, index: int | Tensor) -> DetectedBoxes:
+        """The layout of picture `index` of a batch, or of several."""
+        return DetectedBoxes(self.corners[index], self.scores[index], self.classes[index], self.names)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> DetectedBoxes:
+        """The same on `device`."""
+        return DetectedBoxes(
+            self.corners.to(device, non_blocking=non_blocking),
+            self.scores.to(device, non_blocking=non_blocking),
+            self.classes.to(device, non_blocking=non_blocking),
+            self.names,
+        )
 
 
 @dataclass(frozen=True)

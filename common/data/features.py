@@ -1,60 +1,43 @@
-"""A cache of grid features on disk: a frozen encoder runs once per image, and many workers read."""
+"""A cache of features on disk: a frozen encoder runs once per image, and many workers read."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Bool, Float
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor
 from tqdm import tqdm
 
-from common.attention.maps import Grid
+from common.attention.maps import Boxes
 from common.attention.visual import VisualFeatures
-from common.errors import ConfigError, DataError, ImageError
-from common.files import replacing
+from common.data.shards import Header, ImageFeatures, Shard, collate, read_header, write_shard
+from common.errors import DataError, ImageError
 
 SHARD_SIZE = 128  # images; 100 MB of 196 x 2048 in float16
+DType = Literal["float16", "float32"]
 Encode = Callable[[list[Path]], VisualFeatures]
-
-
-@dataclass(frozen=True)
-class _Header:
-    """What a shard says of itself.
-
-    stamps: size and time of change of each image by its path, in the order of the rows.
-    """
-
-    fingerprint: str
-    dtype: str
-    height: int
-    width: int
-    stamps: dict[str, str]
+Complain = Callable[[DataError | ImageError], None]
 
 
 class FeatureCache:
-    """Features of images, by the images' paths.
+    """Features of images, by the images' paths: on a grid, or of boxes, of which each image has as many as it has.
 
-    On disk: a folder of safetensors shards, each with `values [N R D]`, `keep [N R]`, `view [N 4]`, and with a header
-    that says which images and which encoder they are of. A shard gets its name when it is complete, so an interrupted
-    run leaves whole shards, and the next one goes on from there; two runs at once write the same and do no harm.
+    On disk: a folder of safetensors shards (see `Shard`), each with a header that says which images and which encoder
+    they are of. A shard gets its name when it is complete, so an interrupted run leaves whole shards, and the next one
+    goes on from there; two runs at once write the same and do no harm.
 
     Shards are mapped into memory when first read, by each process for itself.
     """
 
-    def __init__(self, folder: Path, headers: dict[Path, _Header]) -> None:
+    def __init__(self, folder: Path, headers: dict[Path, Header]) -> None:
         self.folder = folder
         self._headers = headers
         self._rows = {key: (path, row) for path, header in headers.items() for row, key in enumerate(header.stamps)}
-        self._mapped: dict[Path, dict[str, Tensor]] = {}
+        self._mapped: dict[Path, Shard] = {}
 
     @classmethod
     def open(cls, folder: str | Path, fingerprint: str) -> FeatureCache:
@@ -73,41 +56,47 @@ class FeatureCache:
         cls,
         folder: str | Path,
         fingerprint: str,
-        images: Sequence[Path],
+        images: Iterable[Path] | Mapping[Path, str],
         encode: Encode,
-        dtype: Literal["float16", "float32"] = "float16",
+        dtype: DType = "float16",
         batch_size: int = 32,
+        complain: Complain | None = None,
     ) -> FeatureCache:
         """The cache in a folder, with features computed for the images that it lacks or that have changed since.
 
         Args:
             fingerprint: of all that the features depend on besides the image.
-            encode: makes the features of at most `batch_size` images, on a grid.
+            images: which; as a mapping, each with a text that stands for what else its own features depend on.
+            encode: makes the features of at most `batch_size` images.
+            complain: told of each image that cannot be read or encoded, which is then left out; else that ends it.
 
         Raises:
-            DataError: the disk is full, a shard is damaged, or the folder has features of another encoder or dtype.
-            ImageError: an image is not there.
+            DataError: the disk is full, a shard is damaged, the folder has features of another encoder or dtype, or
+                those of an image are not finite, or are of boxes outside it.
+            ImageError: an image cannot be read.
         """
         folder = Path(folder)
-        stamps = {_key(image): _stamp(image) for image in images}
+        stamps = _stamps(images, complain)
         cache = cls(folder, _current(_read_headers(folder, fingerprint, dtype), stamps))
         missing = [Path(key) for key in stamps if key not in cache._rows]
         with tqdm(total=len(missing), desc="features", unit="image", disable=not missing) as progress:
             for start in range(0, len(missing), SHARD_SIZE):
-                paths = missing[start : start + SHARD_SIZE]
-                named = {str(path): stamps[str(path)] for path in paths}
-                shard = folder / f"{hashlib.sha256(json.dumps(named).encode()).hexdigest()[:16]}.safetensors"
-                if not shard.exists():  # else another run has been faster
-                    batches = [paths[at : at + batch_size] for at in range(0, len(paths), batch_size)]
-                    tensors, grid = _encode(batches, encode, getattr(torch, dtype))
-                    header = _Header(fingerprint, dtype, grid.height, grid.width, named)
-                    with replacing(shard) as draft:
-                        draft.write_bytes(save(tensors, metadata={"header": json.dumps(asdict(header))}))
-                progress.update(len(paths))
+                planned = {str(path): stamps[str(path)] for path in missing[start : start + SHARD_SIZE]}
+                shard = folder / f"{hashlib.sha256(json.dumps(planned).encode()).hexdigest()[:16]}.safetensors"
+                if shard.exists():  # another run has been faster
+                    progress.update(len(planned))
+                    continue
+                paths, encoded = [Path(key) for key in planned], []
+                for at in range(0, len(paths), batch_size):
+                    encoded += _encode(paths[at : at + batch_size], encode, getattr(torch, dtype), complain)
+                    progress.update(len(paths[at : at + batch_size]))
+                done = {str(path): planned[str(path)] for batch, _ in encoded for path in batch}
+                if done:
+                    write_shard(shard, fingerprint, dtype, done, [features for _, features in encoded])
         return cls.open(folder, fingerprint)
 
-    def get(self, image: Path) -> tuple[Float[Tensor, "R D"], Bool[Tensor, "R"], Float[Tensor, "4"]]:
-        """Values as they were stored, validity, and view (see `Grid.view`) of one image.
+    def get(self, image: Path) -> ImageFeatures:
+        """The features of one image.
 
         Raises:
             DataError: the cache does not have it.
@@ -117,16 +106,12 @@ class FeatureCache:
         except KeyError:
             raise DataError(f"image {image} has no features in the cache {self.folder}: write them first") from None
         if path not in self._mapped:
-            with safe_open(path, framework="pt") as shard:
-                self._mapped[path] = {name: shard.get_tensor(name) for name in ("values", "keep", "view")}
-        shard = self._mapped[path]
-        return shard["values"][row], shard["keep"][row], shard["view"][row]
+            self._mapped[path] = Shard(path, self._headers[path])
+        return self._mapped[path].row(row)
 
     def batch(self, images: Sequence[Path]) -> VisualFeatures:
-        """The features [B R D] of some images, in float32."""
-        values, keep, view = (torch.stack(parts) for parts in zip(*map(self.get, images), strict=True))
-        header = self._headers[self._rows[_key(images[0])][0]]
-        return VisualFeatures(values.float(), keep, Grid(header.height, header.width, view))
+        """The features [B R D] of some images, in float32; R is the most regions that one of them has."""
+        return collate([self.get(image) for image in images])
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -142,24 +127,26 @@ def _key(image: Path) -> str:
     return os.path.abspath(image)
 
 
-def _stamp(image: Path) -> str:
-    try:
-        status = image.stat()
-    except OSError as error:
-        raise ImageError(f"image {image} cannot be read: {error.strerror}") from error
-    return f"{status.st_size} {status.st_mtime_ns}"
+def _stamps(images: Iterable[Path] | Mapping[Path, str], complain: Complain | None) -> dict[str, str]:
+    """Size and time of change of each image, and what else its features depend on."""
+    stamps = {}
+    for image, more in images.items() if isinstance(images, Mapping) else ((image, "") for image in images):
+        try:
+            status = image.stat()
+        except OSError as error:
+            fault = ImageError(f"image {image} cannot be read: {error.strerror}")
+            if complain is None:
+                raise fault from error
+            complain(fault)
+        else:
+            stamps[_key(image)] = f"{status.st_size} {status.st_mtime_ns} {more}".rstrip()
+    return stamps
 
 
-def _read_headers(folder: Path, fingerprint: str, dtype: str | None = None) -> dict[Path, _Header]:
+def _read_headers(folder: Path, fingerprint: str, dtype: str | None = None) -> dict[Path, Header]:
     headers = {}
     for path in sorted(folder.glob("*.safetensors")):
-        try:
-            with safe_open(path, framework="pt") as shard:
-                header = _Header(**json.loads(shard.metadata()["header"]))
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-            raise DataError(
-                f"{path} is no shard of features or is damaged: delete it to have it written anew"
-            ) from error
+        header = read_header(path)
         for kind, found, wanted in (("encoder", header.fingerprint, fingerprint), ("dtype", header.dtype, dtype)):
             if wanted is not None and found != wanted:
                 raise DataError(
@@ -170,7 +157,7 @@ def _read_headers(folder: Path, fingerprint: str, dtype: str | None = None) -> d
     return headers
 
 
-def _current(headers: dict[Path, _Header], stamps: dict[str, str]) -> dict[Path, _Header]:
+def _current(headers: dict[Path, Header], stamps: dict[str, str]) -> dict[Path, Header]:
     """The shards without those that have an image which has changed since; these are deleted."""
     current = {}
     for path, header in headers.items():
@@ -181,17 +168,54 @@ def _current(headers: dict[Path, _Header], stamps: dict[str, str]) -> dict[Path,
     return current
 
 
-def _encode(batches: list[list[Path]], encode: Encode, dtype: torch.dtype) -> tuple[dict[str, Tensor], Grid]:
-    parts: dict[str, list[Tensor]] = {"values": [], "keep": [], "view": []}
-    for batch in batches:
-        features = encode(batch)
-        if not isinstance(features.layout, Grid):
-            raise ConfigError("only features on a grid can be cached, and this encoder makes features of boxes")
-        grid: Grid = features.layout
-        values = features.values.to(dtype)
+def _encode(
+    images: list[Path], encode: Encode, dtype: torch.dtype, complain: Complain | None
+) -> list[tuple[list[Path], VisualFeatures]]:
+    """The features of a batch; without the images at fault, if there are such and `complain` is told of each."""
+    try:
+        features = encode(images).to("cpu")
+        _check(features, images, dtype)
+    except (DataError, ImageError) as fault:
+        if complain is None:
+            raise
+        if len(images) > 1:
+            return [found for image in images for found in _encode([image], encode, dtype, complain)]
+        complain(fault)
+        return []
+    return [(images, features)]
+
+
+def _check(features: VisualFeatures, images: list[Path], dtype: torch.dtype) -> None:
+    """See that the features of each image are numbers, also when stored, and its boxes lie in it.
+
+    Raises:
+        DataError: they do not.
+    """
+    boxes = features.layout.rectangles() if isinstance(features.layout, Boxes) else None
+    for row, image in enumerate(images):
+        values = features.values[row] if boxes is None else features.values[row][features.keep[row]]  # what is stored
         if not values.isfinite().all():
-            raise DataError(f"the features of {batch[0]} or an image next to it are not finite as {dtype}: try float32")
-        parts["values"].append(values.cpu())
-        parts["keep"].append(features.keep.cpu())
-        parts["view"].append(grid.view.cpu())
-    return {name: torch.cat(tensors).contiguous() for name, tensors in parts.items()}, grid
+            raise DataError(f"the features of {image} are not all finite: something is wrong with what made them")
+        if not values.to(dtype).isfinite().all():
+            raise DataError(f"the features of {image} are not finite as {dtype}: try float32")
+        if boxes is not None:
+            check_boxes(boxes[row][features.keep[row]], str(image))
+
+
+def check_boxes(corners: torch.Tensor, image: str) -> None:
+    """See that boxes [R 4] in fractions of a picture lie in it, up to a hundredth of its sides.
+
+    Raises:
+        DataError: one does not.
+    """
+    x0, y0, x1, y1 = corners.unbind(-1)
+    inside = (
+        corners.isfinite().all(-1) & (corners >= -0.01).all(-1) & (corners <= 1.01).all(-1) & (x0 <= x1) & (y0 <= y1)
+    )
+    if not inside.all():
+        number = int((~inside).nonzero()[0])
+        found = [round(value, 3) for value in corners[number].tolist()]
+        raise DataError(
+            f"{image} has a box outside the picture, number {number + 1} at {found} in fractions of it: corners are "
+            "(left, top, right, bottom), and belong to a width and a height"
+        )

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import lightning
-import torch
 from torch.utils.data import DataLoader
 
-from common.attention.visual import VisualFeatures
-from common.data.batches import ImageBatch
 from common.data.epochs import EpochLoader, EpochShuffle, WholeBatches
-from common.data.features import FeatureCache
-from common.data.images import Preprocessing
+from common.data.extraction import CachedFeatures, Encoder, extract
 from common.data.loading import ImageLoader, Record, VisualLoader
-from common.data.records import CaptionRecord
 from common.errors import ConfigError
 
 
@@ -36,42 +30,6 @@ RecordType = TypeVar("RecordType", bound=Record)
 SourceType = TypeVar("SourceType", bound=Source)
 
 
-@runtime_checkable
-class Encoder(Protocol):
-    """What the data module must know of the model's image encoder."""
-
-    preprocessing: Preprocessing
-    needs_boxes: bool
-
-    @property
-    def frozen(self) -> bool:
-        """Whether nothing of it is trained."""
-        ...
-
-    def __call__(self, images: ImageBatch) -> VisualFeatures:
-        """Features [B R D]."""
-        ...
-
-    def parameters(self) -> Iterator[torch.nn.Parameter]:
-        """Its weights."""
-        ...
-
-    def fingerprint(self) -> str:
-        """A digest of what the features depend on."""
-        ...
-
-
-class CachedFeatures:
-    """A visual loader that reads features from a cache."""
-
-    def __init__(self, cache: FeatureCache) -> None:
-        self.cache = cache
-
-    def __call__(self, records: Sequence[Record]) -> VisualFeatures:
-        """Features [B R D] of the records' pictures."""
-        return self.cache.batch([record.image for record in records])
-
-
 @dataclass(frozen=True)
 class Loading:
     """How batches are loaded.
@@ -80,7 +38,7 @@ class Loading:
     workers: processes that load batches; 0 loads in the training process.
     in_memory: keep decoded pictures in memory, for data sets of small pictures; a cache needs none.
     cache: a folder for the features of a frozen encoder, which then runs once per picture; None computes them anew in
-        each epoch.
+        each epoch. Regions that are stored, not computed, are read from there.
     """
 
     batch_size: int = 32
@@ -139,30 +97,21 @@ class PictureData(lightning.LightningDataModule, ABC, Generic[RecordType, Source
         With `cache`, the features of all pictures of `splits` are computed now, unless they are there already.
 
         Raises:
-            ConfigError: a cache is asked for, but the encoder is trained, or needs boxes.
+            ConfigError: a cache is asked for, but the encoder is trained, or there is none, and it needs one.
         """
         self._words = words
         folder = self.loading.cache
-        if folder is None:
-            self._loader = ImageLoader(encoder.preprocessing, encoder.needs_boxes, self.loading.in_memory)
-        else:
-            self._loader = CachedFeatures(self._cached(encoder, Path(folder), splits))
-
-    def _cached(self, encoder: Encoder, folder: Path, splits: Collection[str]) -> FeatureCache:
-        if not encoder.frozen or encoder.needs_boxes:
+        if folder is not None:
+            given = [split for split, source in self.sources.items() if source is not None and split in splits]
+            records = (record for split in given for record in self.records(split))
+            self._loader = CachedFeatures(extract(encoder, records, folder))
+        elif encoder.needs_cache:
             raise ConfigError(
-                "data.cache keeps grid features of a frozen encoder: set train_from to null, or cache to null"
+                "this model reads stored regions: set data.init_args.loading.cache to the folder that has them, as "
+                "written by scripts/extract_features.py"
             )
-        given = [split for split, source in self.sources.items() if source is not None and split in splits]
-        paths = dict.fromkeys(record.image for split in given for record in self.records(split))
-        images = ImageLoader(encoder.preprocessing)
-        device = next(encoder.parameters()).device
-
-        @torch.inference_mode()
-        def encode(chunk: list[Path]) -> VisualFeatures:
-            return encoder(images([CaptionRecord(path, path.name) for path in chunk]).to(device))
-
-        return FeatureCache.write(folder, encoder.fingerprint(), list(paths), encode)
+        else:
+            self._loader = ImageLoader(encoder.preprocessing, encoder.needs_boxes, self.loading.in_memory)
 
     @abstractmethod
     def collate(self, split: str, loader: VisualLoader, words: Sequence[str]) -> Callable[[Any], Any]:

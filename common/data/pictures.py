@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from common.data.batches import ImageBatch
+from common.data.extraction import Encoder
 from common.data.images import find_images, load_image
-from common.data.module import Encoder
 from common.errors import DataError, ImageError
 
 
@@ -54,12 +54,17 @@ def collate(pictures: Sequence[Picture], encoder: Encoder) -> ImageBatch:
     """The batch [B 3 H W] that an encoder takes.
 
     Raises:
-        DataError: it is one that describes boxes, which pictures alone do not have.
+        DataError: it is one of given boxes or of stored regions, which pictures alone do not have.
     """
+    if encoder.needs_cache:
+        raise DataError(
+            "this model looks at regions that were stored by a detector which it does not have, so it cannot see new "
+            "pictures: score it on its data (scripts/evaluate.py), or train one with common.encoders.DetectorEncoder"
+        )
     if encoder.needs_boxes:
         raise DataError(
             "this model looks at given boxes, which pictures alone do not have: "
-            "score it on data with boxes (scripts/evaluate.py), or use a model with a grid encoder"
+            "score it on data with boxes (scripts/evaluate.py), or use a model with a grid encoder or with a detector"
         )
     pixels, views = zip(*(encoder.preprocessing.prepare(picture.image) for picture in pictures), strict=True)
     return ImageBatch(torch.stack(pixels), torch.stack(views))

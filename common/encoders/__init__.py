@@ -1,10 +1,12 @@
 """From pictures and texts to features."""
 
+from common.encoders.detector import DetectorEncoder
 from common.encoders.facts import FactEncoder, Facts
-from common.encoders.image import ImageEncoder, VisualEncoder, weights_follow
+from common.encoders.image import ImageEncoder, VisualEncoder
 from common.encoders.joined import JoinedEncoder
 from common.encoders.questions import ConvolutionalTextEncoder, PositionalTextEncoder, RecurrentTextEncoder
 from common.encoders.regions import RegionEncoder
+from common.encoders.stored import StoredRegions
 from common.encoders.text import (
     DirectionalTextEncoder,
     HierarchicalTextEncoder,
@@ -12,10 +14,12 @@ from common.encoders.text import (
     TextFeatures,
     TransformerTextEncoder,
 )
+from common.encoders.weights import weights_follow
 from common.encoders.words import DynamicMetaEmbedding, LearnedEmbedding, WordEmbedding
 
 __all__ = [
     "ConvolutionalTextEncoder",
+    "DetectorEncoder",
     "DirectionalTextEncoder",
     "DynamicMetaEmbedding",
     "FactEncoder",
@@ -27,6 +31,7 @@ __all__ = [
     "PositionalTextEncoder",
     "RecurrentTextEncoder",
     "RegionEncoder",
+    "StoredRegions",
     "TextEncoder",
     "TextFeatures",
     "TransformerTextEncoder",

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import asdict
 from typing import Any, Literal
 
@@ -22,31 +19,22 @@ from common.attention.maps import Grid
 from common.attention.visual import VisualFeatures
 from common.data.batches import ImageBatch
 from common.data.images import Preprocessing
-from common.encoders.weights import create_backbone
+from common.encoders.weights import create_backbone, will_follow
 from common.errors import CheckpointError, ConfigError
 
 PROBES = 8  # random pictures by which an encoder's geometry is measured
 
 
-_measures: ContextVar[bool] = ContextVar("_measures", default=True)
-
-
-@contextmanager
-def weights_follow() -> Iterator[None]:
-    """Encoders made herein are to be given all their weights, `offset` among them, which takes a second to measure."""
-    token = _measures.set(False)
-    try:
-        yield
-    finally:
-        _measures.reset(token)
-
-
 class VisualEncoder(nn.Module, ABC):
-    """Pictures in, regions out. `dim` is the regions' width, `preprocessing` what pictures must go through first."""
+    """Pictures in, regions out. `dim` is the regions' width, `preprocessing` what pictures must go through first.
+
+    needs_boxes: the regions are those of given boxes. needs_cache: they are not computed, but read from a cache.
+    """
 
     dim: int
     preprocessing: Preprocessing
     needs_boxes: bool = False
+    needs_cache: bool = False
 
     @property
     @abstractmethod
@@ -123,7 +111,7 @@ class ImageEncoder(VisualEncoder):
         self.batch_norm = batch_norm
         self.fixed_modules = self._freeze(name, train_from)
         self.stage_widths = self._try_out(height, width)
-        self.register_buffer("offset", self._measure_offset(height, width) if _measures.get() else torch.zeros(2))
+        self.register_buffer("offset", torch.zeros(2) if will_follow() else self._measure_offset(height, width))
         self.dim = sum(self.stage_widths) + 4 * geometry
         self.train()
 

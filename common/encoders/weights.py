@@ -1,24 +1,50 @@
-"""Backbones of timm with pretrained weights from the hub, from a local file, or none."""
+"""Backbones of timm and detectors of torchvision with weights from a hub, from a local file, or none."""
 
 from __future__ import annotations
 
 import logging
 import os
+import pickle
+import socket
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 import huggingface_hub.constants
 import timm
+import torch
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-from torch import nn
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
 
 from common.errors import CheckpointError, ConfigError, nearest, one_line
 
 HUB_TIMEOUT = 5.0  # seconds; without this check the hub's client retries for most of a minute before it gives up
+DOWNLOAD_TIMEOUT = 30.0  # seconds without a byte
+
+
+_following: ContextVar[bool] = ContextVar("_following", default=False)
+
+
+@contextmanager
+def weights_follow() -> Iterator[None]:
+    """Encoders made herein are to be given all their weights, so that none are read, or measured on the network."""
+    token = _following.set(True)
+    try:
+        yield
+    finally:
+        _following.reset(token)
+
+
+def will_follow() -> bool:
+    """Whether this is called within `weights_follow`."""
+    return _following.get()
 
 
 def create_backbone(
@@ -121,11 +147,62 @@ def _create_from_hub(name: str, arguments: dict[str, Any]) -> nn.Module:
 
 
 def _hub_answers() -> bool:
-    endpoint = os.environ.get("HF_ENDPOINT", huggingface_hub.constants.ENDPOINT)
+    return _answers(os.environ.get("HF_ENDPOINT", huggingface_hub.constants.ENDPOINT))
+
+
+def _answers(address: str) -> bool:
+    """Whether somebody is there."""
     try:
-        urllib.request.urlopen(urllib.request.Request(endpoint, method="HEAD"), timeout=HUB_TIMEOUT).close()
+        urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=HUB_TIMEOUT).close()
     except urllib.error.HTTPError:
         return True  # it answered, if only to say no
     except OSError:
         return False
     return True
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a .safetensors or .pth file; nothing in it is executed.
+
+    Raises:
+        CheckpointError: there is no such file, or it holds something else.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"no weights file {path}; give the path of a .safetensors or .pth file, 'hub', or null")
+    try:
+        content = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, OSError, EOFError, KeyError, ValueError) as error:
+        raise CheckpointError(f"weights {path} cannot be read: {one_line(error)[:200]}") from error
+    content = content.get("model", content) if isinstance(content, dict) else None  # as torchvision's training has it
+    if not (isinstance(content, dict) and content and all(isinstance(each, Tensor) for each in content.values())):
+        raise CheckpointError(f"weights {path} hold no tensors by name: give a state dict")
+    return content
+
+
+def fetch_weights(address: str) -> dict[str, Tensor]:
+    """The tensors of a file of PyTorch's hub, downloaded once.
+
+    Raises:
+        CheckpointError: it is not there, and the network is away.
+    """
+    name = address.rpartition("/")[2]
+    stored = Path(torch.hub.get_dir(), "checkpoints", name)
+    if stored.is_file():
+        return read_weights(stored)
+    away = (
+        f"{address} cannot be reached; connect, or give the path of a local file, or null to start from random weights"
+    )
+    if not _answers(address):
+        raise CheckpointError(away)
+    patience = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)  # PyTorch would wait for ever
+    try:
+        with redirect_stdout(sys.stderr):
+            torch.hub.load_state_dict_from_url(address, map_location="cpu", check_hash=True, weights_only=True)
+    except OSError as error:
+        raise CheckpointError(away) from error
+    except RuntimeError as error:  # another checksum
+        raise CheckpointError(f"{address}: {one_line(error)}") from error
+    finally:
+        socket.setdefaulttimeout(patience)
+    return read_weights(stored)

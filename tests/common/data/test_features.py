@@ -1,18 +1,22 @@
+import json
 import multiprocessing
 import os
 import pickle
+import re
 import resource
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
-from common.attention.maps import Boxes, Grid
+from common.attention.maps import Grid
 from common.attention.visual import VisualFeatures
 from common.data import features as features_module
-from common.data.features import FeatureCache
-from common.errors import ConfigError, DataError, ImageError
+from common.data.features import Encode, FeatureCache
+from common.errors import DataError, ImageError
 
 HEIGHT, WIDTH, DIM = 2, 3, 4
 
@@ -83,11 +87,12 @@ def test_each_image_is_encoded_once_in_batches_of_the_size_given(images: list[Pa
 @pytest.mark.parametrize(("dtype", "stored"), [("float16", torch.float16), ("float32", torch.float32)])
 def test_values_are_stored_as_asked(images: list[Path], tmp_path: Path, dtype: str, stored: torch.dtype) -> None:
     cache = FeatureCache.write(tmp_path / "cache", "resnet", images, Encoder(), dtype=dtype)
-    values, keep, view = cache.get(images[1])
+    values, keep, layout = cache.get(images[1])
     assert values.dtype == stored
     assert values.shape == (HEIGHT * WIDTH, DIM)
     assert keep.tolist() == [False, False, True, True, True, True]
-    assert view.tolist() == [-1, -1, 2, 2]
+    assert isinstance(layout, Grid)
+    assert layout.view.tolist() == [-1, -1, 2, 2]
 
 
 def test_a_path_is_the_same_image_relative_or_absolute(
@@ -237,15 +242,60 @@ def test_values_too_large_for_float16_are_refused_not_stored_as_infinite(images:
     assert_same_as_encoded(cache, images)
 
 
-def test_features_of_boxes_are_refused(images: list[Path], tmp_path: Path) -> None:
-    def encode(paths: list[Path]) -> VisualFeatures:
-        shape = (len(paths), 1)
-        return VisualFeatures(
-            torch.zeros(*shape, 4), torch.ones(shape, dtype=torch.bool), Boxes(torch.zeros(*shape, 4))
-        )
+def test_features_that_are_no_numbers_are_refused_with_their_image(images: list[Path], tmp_path: Path) -> None:
+    images[2].write_text("nan")
+    with pytest.raises(DataError, match=r"the features of .*/2\.jpg are not all finite"):
+        FeatureCache.write(tmp_path / "cache", "resnet", images, Encoder())
 
-    with pytest.raises(ConfigError, match="on a grid"):
-        FeatureCache.write(tmp_path / "cache", "resnet", images, encode)
+
+def test_images_at_fault_are_complained_of_and_left_out_and_tried_again(images: list[Path], tmp_path: Path) -> None:
+    images[2].write_text("nan")
+    images[5].write_text("70000")
+    images[8].unlink()
+
+    def encode(paths: list[Path]) -> VisualFeatures:
+        if images[3] in paths:
+            raise ImageError(f"image {images[3]} cannot be decoded")
+        return Encoder()(paths)
+
+    def write(encode: Encode) -> tuple[FeatureCache, list[str]]:
+        faults: list[str] = []
+        cache = FeatureCache.write(
+            tmp_path / "cache", "resnet", images, encode, complain=lambda fault: faults.append(str(fault))
+        )
+        return cache, [re.findall(r"(\d)\.jpg", fault)[0] for fault in faults]
+
+    cache, faults = write(encode)
+    assert faults == ["8", "2", "3", "5"]
+    assert_same_as_encoded(cache, [images[index] for index in (0, 1, 4, 6, 7, 9)])
+    assert len(cache) == 6
+    images[2].write_text("2")
+    cache, faults = write(Encoder())
+    assert faults == ["8", "5"]
+    assert_same_as_encoded(cache, [images[index] for index in (0, 1, 2, 3, 4, 6, 7, 9)])
+
+
+def test_what_is_wrong_with_the_disk_is_not_complained_of_but_ends_it(images: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot write"):
+        FeatureCache.write(images[0] / "cache", "resnet", images, Encoder(), complain=lambda fault: None)
+
+
+def test_features_depend_on_what_is_said_of_an_image_besides(images: list[Path], tmp_path: Path) -> None:
+    FeatureCache.write(tmp_path / "cache", "resnet", dict.fromkeys(images, "boxes"), Encoder())
+    encoder = Encoder()
+    FeatureCache.write(tmp_path / "cache", "resnet", dict.fromkeys(images, "boxes") | {images[1]: "others"}, encoder)
+    assert encoder.seen == [f"{number}.jpg" for number in range(4)]  # its shard
+
+
+def test_a_cache_of_an_earlier_version_can_be_read(images: list[Path], tmp_path: Path) -> None:
+    FeatureCache.write(tmp_path / "cache", "resnet", images, Encoder())
+    for shard in (tmp_path / "cache").iterdir():
+        with safe_open(shard, framework="pt") as file:
+            header = json.loads(file.metadata()["header"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        assert header.pop("names") == []
+        save_file(tensors, shard, metadata={"header": json.dumps(header)})
+    assert_same_as_encoded(FeatureCache.open(tmp_path / "cache", "resnet"), images)
 
 
 def test_shards_can_be_read_by_others_as_the_folder_can(images: list[Path], tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from common.data.module import Loading, PictureData
 from common.data.readers import CaptionSource, JsonlCaptions
 from common.data.records import CaptionRecord
 from common.data.scenes import SceneCaptions
-from common.encoders import ImageEncoder, RegionEncoder
+from common.encoders import ImageEncoder, RegionEncoder, StoredRegions
 from common.errors import ConfigError
 
 
@@ -200,7 +200,7 @@ def test_decoded_pictures_are_not_kept_where_features_are_cached(
 class Elsewhere(nn.Module):
     """An encoder on another device, as far as tests can have one."""
 
-    preprocessing, needs_boxes, frozen = Preprocessing((8, 8)), False, True
+    preprocessing, needs_boxes, needs_cache, frozen = Preprocessing((8, 8)), False, False, True
 
     def __init__(self) -> None:
         super().__init__()
@@ -221,12 +221,14 @@ def test_features_for_a_cache_are_computed_where_the_encoder_is(scenes: str, tmp
     assert len(order(pictures.val_dataloader())) == 16
 
 
-@pytest.mark.parametrize("build", [lambda: encoder(train_from=0), lambda: RegionEncoder(encoder())])
-def test_features_that_change_or_belong_to_boxes_are_not_cached(
-    scenes: str, tmp_path: Path, build: Callable[[], ImageEncoder | RegionEncoder]
-) -> None:
-    with pytest.raises(ConfigError, match=r"^data\.cache keeps grid features of a frozen encoder: [^\n]*null$"):
-        data(scenes, cache=str(tmp_path)).attach(build(), ())
+def test_features_that_change_are_not_cached(scenes: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^data\.cache keeps features of a frozen encoder: [^\n]*null$"):
+        data(scenes, cache=str(tmp_path)).attach(encoder(train_from=0), ())
+
+
+def test_a_model_of_stored_regions_asks_for_a_cache(scenes: str) -> None:
+    with pytest.raises(ConfigError, match=r"reads stored regions: set data\.init_args\.loading\.cache to the folder"):
+        data(scenes).attach(StoredRegions("bottom-up", 4), ())
 
 
 def test_boxes_travel_with_the_pictures_for_an_encoder_that_needs_them(scenes: str) -> None:

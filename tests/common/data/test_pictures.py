@@ -8,7 +8,7 @@ from PIL import Image
 
 from common.data.images import Preprocessing
 from common.data.pictures import Picture, batches, collate, read_pictures
-from common.encoders import ImageEncoder, RegionEncoder
+from common.encoders import ImageEncoder, RegionEncoder, StoredRegions
 from common.errors import DataError, ImageError
 
 
@@ -61,3 +61,8 @@ def test_pictures_of_different_sizes_make_one_batch_with_their_views() -> None:
 def test_pictures_alone_are_not_enough_for_an_encoder_of_boxes() -> None:
     with pytest.raises(DataError, match="looks at given boxes, which pictures alone do not have"):
         collate([Picture(Path(), Image.new("RGB", (8, 8)))], RegionEncoder(ImageEncoder("test_resnet")))
+
+
+def test_new_pictures_have_none_of_the_regions_that_were_stored() -> None:
+    with pytest.raises(DataError, match=r"regions that were stored by a detector which it does not have, .*Detector"):
+        collate([Picture(Path(), Image.new("RGB", (8, 8)))], StoredRegions("bottom-up", 2048))
