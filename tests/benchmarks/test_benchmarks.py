@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from benchmarks import beam_search, caption_metrics, cider_reward, timing, train_step
+from benchmarks import beam_search, caption_metrics, cider_reward, feature_cache, timing, train_step
 from captioning.metrics.java import TOKENIZER_JAR, why_not
 from common.errors import SaccadeError
 
@@ -98,3 +98,17 @@ def test_the_ways_run_in_turns_and_the_first_turn_does_not_count() -> None:
     times = timing.in_turns({"slow": slow, "fast": lambda: turns.append("fast")}, repeats=3)
     assert turns == ["slow", "fast"] * 4
     assert times["fast"] < 0.02 <= times["slow"] < 0.2
+
+
+@pytest.mark.parametrize("kind", [[], ["--boxes"]])
+def test_feature_cache_prints_all_three_ways(kind: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    sizes = ["--pictures=5", "--batch=2", "--regions=3", "--width=4", "--threads=1", "--repeats=1"]
+    feature_cache.main([*sizes, *kind])
+    assert list(rows(capsys.readouterr().out))[:3] == ["a .npy for each", "memory map", "Saccade"]
+
+
+def test_feature_cache_times_nothing_when_what_is_read_differs(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = feature_cache.features(2, 3, 4, False)
+    monkeypatch.setattr(feature_cache.FeatureCache, "batch", lambda self, images: other)
+    with pytest.raises(SaccadeError, match="what is read differs"):
+        feature_cache.main(["--pictures=5", "--batch=2", "--regions=3", "--width=4"])
