@@ -17,8 +17,8 @@ from common.attention.transformer import MultiHeadAttention, ProjectedKeys, Tran
 from common.search import Step
 
 Mesh = Literal["paper", "code"]
-# Keys and values, as one layer's heads see them, of the words so far of all N = B * Q sequences.
-Past = tuple[Float[Tensor, "N H _ d"], Float[Tensor, "N H _ d"]]
+# Keys and values, as one layer's heads see them, of the words so far of each sequence.
+Past = tuple[Float[Tensor, "B Q H _ d"], Float[Tensor, "B Q H _ d"]]
 
 
 class RegionEncoder(nn.Module):
@@ -116,8 +116,11 @@ class DecoderLayer(nn.Module):
         """
         flat = words.flatten(0, 1)  # [N T D]
         keys, values, _ = self.attention.project(flat, seen.new_ones(flat.shape[:2]))
-        past = torch.cat([past[0], keys], 2), torch.cat([past[1], values], 2)
-        context, _ = self.attention.attend(flat, ProjectedKeys(*past, seen))
+        past = tuple(
+            torch.cat([before, new.view(*words.shape[:2], *new.shape[1:])], 3)
+            for before, new in zip(past, (keys, values), strict=True)
+        )
+        context, _ = self.attention.attend(flat, ProjectedKeys(past[0].flatten(0, 1), past[1].flatten(0, 1), seen))
         flat = self.attention_norm(flat + self.dropout(context))
         looked, attention = self.cross(flat.view(words.shape).flatten(1, 2), regions)
         looked = self.feed_forward_norm(looked + self.dropout(self.feed_forward(looked)))
@@ -132,10 +135,8 @@ class TransformerState(NamedTuple):
 
     def reorder(self, parents: Int[Tensor, "B Q"]) -> Self:
         """The state whose sequence q continues sequence parents[q]; the regions are shared, not moved."""
-        batch, sequences = parents.shape
-        first = torch.arange(0, batch * sequences, sequences, device=parents.device)
-        index = (parents + first.unsqueeze(1)).flatten()
-        return self._replace(past=[(keys[index], values[index]) for keys, values in self.past])
+        pictures = torch.arange(len(parents), device=parents.device).unsqueeze(1)
+        return self._replace(past=[(keys[pictures, parents], values[pictures, parents]) for keys, values in self.past])
 
 
 class TransformerDecoder(Decoder[TransformerState]):
@@ -198,7 +199,7 @@ class TransformerDecoder(Decoder[TransformerState]):
             [layer.cross.attention.project(output, features.keep) for output in outputs] for layer in self.layers
         ]
         batch, heads, _, width = regions[0][0].keys.shape
-        nothing = regions[0][0].keys.new_zeros(batch * sequences, heads, 0, width)
+        nothing = regions[0][0].keys.new_zeros(batch, sequences, heads, 0, width)
         return TransformerState([(nothing, nothing)] * len(self.layers), regions)
 
     def step(self, tokens: Int[Tensor, "B Q"], state: TransformerState) -> Step[TransformerState]:
@@ -219,7 +220,7 @@ class TransformerDecoder(Decoder[TransformerState]):
         self, tokens: Int[Tensor, "B Q T"], state: TransformerState
     ) -> tuple[Float[Tensor, "B Q T D"], TransformerState, AttentionOutput]:
         """T more words of each sequence: what the last layer makes of them, the new state, the last layer's looks."""
-        before, more = state.past[0][0].shape[2], tokens.shape[2]
+        before, more = state.past[0][0].shape[3], tokens.shape[2]
         position = sinusoids(torch.arange(before, before + more, device=tokens.device), self.embedding.embedding_dim)
         words = math.sqrt(self.embedding.embedding_dim) * self.embedding(tokens)
         words = self.dropout(words + position.to(words.dtype))

@@ -1,11 +1,15 @@
 """Search for the likeliest sequences of words that a decoder can write, and draws of random ones."""
 
-from common.search.beam import Hypothesis, Search, beam_search
+from common.search.beam import beam_search
 from common.search.decoder import DecoderState, Source, Step, StepDecoder
-from common.search.sampling import Samples, Sampling, sample
+from common.search.hypotheses import Hypothesis
+from common.search.sampling import Samples, sample
+from common.search.settings import Diversity, Draws, Sampling, Search, Wording
 
 __all__ = [
     "DecoderState",
+    "Diversity",
+    "Draws",
     "Hypothesis",
     "Samples",
     "Sampling",
@@ -13,6 +17,7 @@ __all__ = [
     "Source",
     "Step",
     "StepDecoder",
+    "Wording",
     "beam_search",
     "sample",
 ]

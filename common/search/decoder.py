@@ -6,21 +6,25 @@ Shapes: B pictures, Q sequences of each (captions, beams or samples), R regions,
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from typing_extensions import Self
 
-from common.attention import AttentionOutput
+from common.attention import AttentionOutput, Boxes, Grid
 
 
 @runtime_checkable
 class DecoderState(Protocol):
-    """What a decoder remembers between two words."""
+    """What a decoder remembers between two words.
+
+    A NamedTuple, also of lists and tuples, whose tensors have the B pictures first, or 1 for all: pictures whose words
+    are all written are left out of it.
+    """
 
     def reorder(self, parents: Int[Tensor, "B Q"]) -> Self:
-        """The state whose sequence q continues sequence parents[q] of the same picture."""
+        """The state whose sequence q continues sequence parents[q] of its picture; there may be more than before."""
         ...
 
 
@@ -59,5 +63,23 @@ class StepDecoder(Protocol[_About, State]):
         ...
 
     def step(self, tokens: Int[Tensor, "B Q"], state: State) -> Step[State]:
-        """Log-probabilities [B Q V] of the next word after `tokens`."""
+        """Log-probabilities [B Q V] of the next word after `tokens`, which the caller may write into."""
         ...
+
+
+def pick(state: Any, pictures: Int[Tensor, " S"], batch: int) -> Any:
+    """Of a state, or any part of one, that of S of the `batch` pictures.
+
+    Raises:
+        TypeError: it has a part of which that is not known (see `DecoderState`).
+    """
+    if isinstance(state, Tensor):
+        return state if len(state) != batch else state[pictures]
+    if isinstance(state, (Grid, Boxes)):
+        return state.select(pictures)
+    if isinstance(state, (list, tuple)):
+        parts = [pick(part, pictures, batch) for part in state]
+        return type(state)(*parts) if hasattr(state, "_fields") else type(state)(parts)
+    if state is None or isinstance(state, (bool, int, float, str)):
+        return state
+    raise TypeError(f"a decoder's state is a NamedTuple of tensors with the pictures first, and this has {type(state)}")

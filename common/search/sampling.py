@@ -2,45 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from common.data.vocabulary import END, PAD, START, UNKNOWN
-from common.errors import ConfigError
+from common.data.vocabulary import END, PAD, START, Vocabulary
+from common.search.constraints import constraints, dead_end
 from common.search.decoder import About, State, StepDecoder
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How words are drawn.
-
-    longest: sequences end after so many words at the latest.
-    temperature: words are drawn from softmax(log-probabilities / temperature); below 1 likely words are preferred.
-    top_k: only the so many likeliest words may be drawn (Fan et al. 2018); 0 leaves all.
-    top_p: only the likeliest words that together have this probability may be drawn, after temperature and `top_k`
-        (the nucleus of Holtzman et al. 2020); 1 leaves all.
-    """
-
-    longest: int = 20
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.longest < 1:
-            raise ConfigError(f"sampling.longest must be at least 1, not {self.longest}")
-        if not self.temperature > 0:
-            raise ConfigError(
-                f"sampling.temperature must be above 0, not {self.temperature}: for the likeliest words search greedily"
-            )
-        if self.top_k < 0:
-            raise ConfigError(f"sampling.top_k must be at least 1, or 0 for all words, not {self.top_k}")
-        if not 0 < self.top_p <= 1:
-            raise ConfigError(f"sampling.top_p must be above 0 and at most 1, not {self.top_p}")
+from common.search.hypotheses import Hypothesis, Look, Written, hypotheses
+from common.search.settings import Draws, Sampling
 
 
 class Samples(NamedTuple):
@@ -56,34 +29,83 @@ class Samples(NamedTuple):
     log_probs: Float[Tensor, "B Q T"]
 
 
+class _Drawn(NamedTuple):
+    """One word of all sequences; going: False where the sequence has ended before."""
+
+    tokens: Int[Tensor, "B Q"]
+    going: Bool[Tensor, "B Q"]
+    log_probs: Float[Tensor, "B Q"]
+    look: Look
+
+
 @torch.no_grad()
-def sample(decoder: StepDecoder[About, State], features: About, samples: int, sampling: Sampling) -> Samples:
+def sample(
+    decoder: StepDecoder[About, State],
+    features: About,
+    samples: int,
+    sampling: Sampling,
+    vocabulary: Vocabulary | None = None,
+) -> Samples:
     """`samples` random sequences of each picture, without gradient, in the mode that the decoder is in.
 
     Sequences that have not ended after `sampling.longest` words are ended there. Padding, start and unknown word are
     never drawn.
+
+    Args:
+        vocabulary: of the decoder; needed where the settings name words.
+
+    Raises:
+        ConfigError: a word is not in the vocabulary, or nothing is left that could be drawn.
     """
-    state = decoder.start(features, samples)
-    tokens = torch.full((features.keep.shape[0], samples), START, device=features.keep.device)
-    going = torch.ones_like(tokens, dtype=torch.bool)
-    steps: list[tuple[Tensor, Tensor, Tensor]] = []
-    for position in range(sampling.longest + 1):
-        step = decoder.step(tokens, state)
-        state, log_probs = step.state, step.log_probs.float()
-        drawn = draw(log_probs, sampling) if position < sampling.longest else torch.full_like(tokens, END)
-        tokens = drawn.where(going, torch.full_like(tokens, PAD))
-        picked = log_probs.gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
-        steps.append((tokens, going, picked.masked_fill(~going, 0.0)))
-        going = going & (tokens != END)
-        if not going.any():
-            break
+    steps = [step[:3] for step in _draws(decoder, features, samples, sampling, vocabulary)]
     return Samples(*(torch.stack(parts, 2) for parts in zip(*steps, strict=True)))
 
 
-def draw(log_probs: Float[Tensor, "*B V"], sampling: Sampling) -> Int[Tensor, "*B"]:
-    """One word from each distribution, tempered and cut."""
-    logits = log_probs / sampling.temperature
-    logits[..., [PAD, START, UNKNOWN]] = -torch.inf
+@torch.no_grad()
+def random_hypotheses(
+    decoder: StepDecoder[About, State], features: About, draws: Draws, vocabulary: Vocabulary | None = None
+) -> list[list[Hypothesis]]:
+    """The same with all that is told of captions that were searched for, the likeliest first."""
+    steps = list(_draws(decoder, features, draws.samples, draws.sampling, vocabulary))
+    tokens, log_probs = (torch.stack([getattr(step, name) for step in steps], 2) for name in ("tokens", "log_probs"))
+    slots = torch.arange(draws.samples, device=tokens.device).view(1, -1, 1).expand_as(tokens)
+    written = Written(tokens, log_probs, slots, log_probs.sum(-1))
+    return hypotheses(written, [step.look for step in steps], draws.samples)
+
+
+def _draws(
+    decoder: StepDecoder[About, State],
+    features: About,
+    samples: int,
+    sampling: Sampling,
+    vocabulary: Vocabulary | None,
+) -> Iterator[_Drawn]:
+    """Word by word until all sequences have ended."""
+    masks, _ = constraints(sampling, vocabulary, features.keep.device)
+    state = decoder.start(features, samples)
+    tokens = torch.full((len(features.keep), samples), START, device=features.keep.device)
+    going = torch.ones_like(tokens, dtype=torch.bool)
+    written: Int[Tensor, "B Q T"] = tokens.unsqueeze(-1)[..., :0]
+    for position in range(sampling.longest + 1):
+        step = decoder.step(tokens, state)
+        state, log_probs = step.state, step.log_probs.to(torch.promote_types(step.log_probs.dtype, torch.float32))
+        logits = log_probs / sampling.temperature
+        for mask in masks:
+            mask(logits, written)
+        if ((logits == -torch.inf).all(-1) & going).any():
+            raise dead_end(sampling)
+        drawn = draw(logits, sampling) if position < sampling.longest else torch.full_like(tokens, END)
+        tokens = drawn.masked_fill(~going, PAD)
+        picked = log_probs.gather(-1, tokens.unsqueeze(-1)).squeeze(-1).masked_fill(~going, 0.0)
+        yield _Drawn(tokens, going, picked, Look.of(step.attention))
+        written = torch.cat([written, tokens.unsqueeze(-1)], -1)
+        going = going & (tokens != END)
+        if not going.any():
+            break
+
+
+def draw(logits: Float[Tensor, "*B V"], sampling: Sampling) -> Int[Tensor, "*B"]:
+    """One word from each distribution, cut; what has minus infinity is never drawn."""
     if 0 < sampling.top_k < logits.shape[-1]:
         least = logits.topk(sampling.top_k).values[..., -1:]
         logits = logits.masked_fill(logits < least, -torch.inf)
@@ -92,5 +114,7 @@ def draw(log_probs: Float[Tensor, "*B V"], sampling: Sampling) -> Int[Tensor, "*
         ordered, index = probabilities.sort(descending=True)
         above = ordered.cumsum(-1) - ordered  # how likely all likelier words are together
         probabilities = probabilities.scatter(-1, index, ordered.masked_fill(above >= sampling.top_p, 0.0))
-    # The smallest of exponential variables with rates p_i is the i-th with probability p_i / sum p.
-    return (probabilities / torch.empty_like(probabilities).exponential_()).argmax(-1)
+    # Where a random part of the whole probability is used up, word by word.
+    used = probabilities.cumsum(-1, dtype=torch.float64)
+    point = used[..., -1:] * torch.rand_like(used[..., -1:])
+    return torch.searchsorted(used, point, right=True).squeeze(-1).clamp(max=logits.shape[-1] - 1)

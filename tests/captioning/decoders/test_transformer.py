@@ -122,8 +122,8 @@ def test_reordering_moves_the_words_and_shares_the_regions() -> None:
     for (keys, values), (old_keys, old_values) in zip(moved.past, state.past, strict=True):
         for row in range(2):
             for column, parent in enumerate(parents[row].tolist()):
-                assert torch.equal(keys[3 * row + column], old_keys[3 * row + parent])
-                assert torch.equal(values[3 * row + column], old_values[3 * row + parent])
+                assert torch.equal(keys[row, column], old_keys[row, parent])
+                assert torch.equal(values[row, column], old_values[row, parent])
     assert moved.regions is state.regions
     assert len(state.regions[0][0].keys) == 2, "one of each picture, not of each beam"
 

@@ -60,7 +60,7 @@ def test_sequences_come_as_often_as_the_model_says() -> None:
 def test_temperature_and_cuts_make_the_distribution_they_promise(sampling: Sampling, chances: list[float]) -> None:
     log_probs = torch.full((WORDS,), -torch.inf)
     log_probs[[5, END, 6, 4]] = torch.tensor([0.4, 0.3, 0.2, 0.1]).log()
-    counts = Counter(draw(log_probs.expand(4000, -1), sampling).tolist())
+    counts = Counter(draw(log_probs.expand(4000, -1) / sampling.temperature, sampling).tolist())
     total = sum(chances)
     expected = {word: chance / total for word, chance in zip((5, END, 6, 4), chances, strict=True) if chance}
     assert set(counts) == set(expected)
@@ -119,7 +119,7 @@ def test_a_model_that_has_diverged_is_still_drawn_from() -> None:
         ("longest", 0, "sampling.longest must be at least 1, not 0"),
         ("temperature", 0.0, "sampling.temperature must be above 0, not 0.0: for the likeliest words search greedily"),
         ("temperature", math.nan, "sampling.temperature must be above 0, not nan"),
-        ("top_k", -1, "sampling.top_k must be at least 1, or 0 for all words, not -1"),
+        ("top_k", -1, "sampling.top_k must be at least 0, not -1"),
         ("top_p", 0.0, "sampling.top_p must be above 0 and at most 1, not 0.0"),
         ("top_p", 1.5, "sampling.top_p must be above 0 and at most 1, not 1.5"),
     ],
