@@ -7,24 +7,33 @@ from collections.abc import Iterable, Mapping, Sequence
 from tqdm import tqdm
 
 from captioning.data import CaptionBatch
+from captioning.ensemble import CaptioningEnsemble
 from captioning.metrics import score_captions
 from captioning.module import CaptioningModule
 from common.data.images import image_size
 from common.data.records import CaptionRecord, Prediction
 from common.data.scenes import named_pairs
 from common.explain.grounding import PointingGame, object_mentions
-from common.search import Search
+from common.search import Draws, Search
 
 
 def caption_all(
-    module: CaptioningModule, loader: Iterable[CaptionBatch], search: Search | None = None
+    module: CaptioningModule, loader: Iterable[CaptionBatch], search: Search | Draws | None = None
 ) -> dict[int | str, Prediction]:
     """A caption for each picture of a loader, by image id."""
-    predictions: dict[int | str, Prediction] = {}
     module.eval()
-    for batch in tqdm(loader, desc="captions", unit="batch"):
-        found = module.caption(batch.visual.to(module.device), search)
-        predictions.update({record.image_id: each for record, each in zip(batch.records, found, strict=True)})
+    return caption_together(CaptioningEnsemble([module]), [loader], search)
+
+
+def caption_together(
+    ensemble: CaptioningEnsemble, loaders: Sequence[Iterable[CaptionBatch]], search: Search | Draws | None = None
+) -> dict[int | str, Prediction]:
+    """The same by several captioners, each with a loader of its own of the same pictures in the same order."""
+    predictions: dict[int | str, Prediction] = {}
+    progress = tqdm(loaders[0], desc="captions", unit="batch")
+    for batches in zip(progress, *loaders[1:], strict=True):
+        found = ensemble.caption([batch.visual.to(ensemble.device) for batch in batches], search)
+        predictions.update({record.image_id: each for record, each in zip(batches[0].records, found, strict=True)})
     return predictions
 
 
@@ -41,7 +50,9 @@ def score(
         members = [record for record in records if group in record.types]
         scores |= {f"{name}/{group}": value for name, value in _score_texts(members, predictions, meteor).items()}
     if any(record.boxes for record in records):
-        scores |= pair_agreement(records, predictions) | grounding(records, predictions)
+        scores |= pair_agreement(records, predictions)
+        if all("caption" in predictions[record.image_id].maps for record in records):
+            scores |= grounding(records, predictions)
     return scores
 
 

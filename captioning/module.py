@@ -15,7 +15,8 @@ from captioning.data import CaptionBatch, CaptioningData
 from captioning.decoders import Decoder
 from captioning.metrics import bleu, cider_d
 from captioning.objectives import Captions, Objective
-from common.attention import AttentionMap, AttentionMechanism, Boxes, Grid, VisualFeatures
+from captioning.predictions import Teller
+from common.attention import AttentionMechanism, VisualFeatures
 from common.data.batches import ImageBatch
 from common.data.images import load_image
 from common.data.module import SPLITS
@@ -25,7 +26,8 @@ from common.data.vocabulary import Vocabulary
 from common.errors import ConfigError
 from common.explain.canvas import figure_to_image
 from common.explain.overlays import draw_caption
-from common.search import Hypothesis, Search, beam_search
+from common.search import Draws, Search, beam_search, find
+from common.search.constraints import encode
 from common.training.checkpoints import build_encoder
 from common.training.optimisation import Optimisation
 from common.training.parts import Part, build, find_class, read_part
@@ -47,8 +49,8 @@ class CaptioningModule(TaskModule):
         search: how captions are searched for at test time; validation searches greedily.
 
     Raises:
-        ConfigError: there are no objectives, a part's recipe is wrong, or the decoder lacks its attention or has no use
-            for the one given.
+        ConfigError: there are no objectives, a part's recipe is wrong, the decoder lacks its attention or has no use
+            for the one given, or the search names a word that is not in the vocabulary.
     """
 
     task = "captioning"
@@ -84,6 +86,7 @@ class CaptioningModule(TaskModule):
         self.objectives = nn.ModuleList(build(objective, Objective, vocabulary=self.words) for objective in objectives)
         self.optimisation = optimisation
         self.search = search
+        encode(search, self.words)  # what it says of words is refused now, not after the training
         self._references: dict[int | str, list[list[str]]] = {}
 
     def attach(self, data: CaptioningData, splits: Collection[str] = SPLITS) -> None:
@@ -137,12 +140,11 @@ class CaptioningModule(TaskModule):
         return {"CIDEr-D": 100 * cider_d(written, references), "BLEU-4": 100 * bleu(written, references)[3]}
 
     @torch.no_grad()
-    def caption(self, visual: ImageBatch | VisualFeatures, search: Search | None = None) -> list[Prediction]:
+    def caption(self, visual: ImageBatch | VisualFeatures, search: Search | Draws | None = None) -> list[Prediction]:
         """Captions of pictures, with where the decoder looked before each word."""
         features = self.features(visual)
-        found = beam_search(self.decoder, features, search or self.search)
-        layout = features.layout.to("cpu")
-        return [self._prediction(hypotheses, layout.select(index)) for index, hypotheses in enumerate(found)]
+        found = find(self.decoder, features, search or self.search, self.words)
+        return Teller(self.words, self.decoder.kind, self.decoder.part_axis)(found, features.layout.to("cpu"))
 
     def show_examples(self, data: CaptioningData) -> list[ShownExample]:
         """The first pictures of the validation split, captioned by the model as it is now."""
@@ -154,22 +156,6 @@ class CaptioningModule(TaskModule):
             figure = figure_to_image(draw_caption(image, prediction, dpi=SHOWN_DPI))
             examples.append(ShownExample(image, prediction, " / ".join(record.captions), figure))
         return examples
-
-    def _prediction(self, hypotheses: list[Hypothesis], layout: Grid | Boxes) -> Prediction:
-        best = hypotheses[0]
-        words = tuple(self.words.decode(best.tokens))
-        kind, axis = self.decoder.kind, self.decoder.part_axis
-        maps = {"caption": AttentionMap(best.weights[: len(words)].float(), ("word", "region"), layout, kind, words)}
-        if axis is not None:
-            parts = best.parts[: len(words)].float().transpose(0, 1)  # [P N R]
-            maps["caption, parts"] = AttentionMap(parts, (axis, "word", "region"), layout, kind, words)
-        return Prediction(
-            " ".join(words),
-            best.score,
-            tuple((" ".join(self.words.decode(other.tokens)), other.score) for other in hypotheses[1:]),
-            tuple(best.token_log_probs.tolist()),
-            maps,
-        )
 
 
 def _given_attention(decoder: Part, attention: Part | None) -> dict[str, Any]:

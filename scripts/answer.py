@@ -64,7 +64,9 @@ def as_json(picture: Picture, question: str, prediction: Prediction, overlay: Pa
         "question": question,
         "answer": prediction.text,
         "probability": round(prediction.score, 4),
-        "alternatives": [{"answer": text, "probability": round(p, 4)} for text, p in prediction.alternatives],
+        "alternatives": [
+            {"answer": other.text, "probability": round(other.score, 4)} for other in prediction.alternatives
+        ],
         "overlay": overlay and str(overlay),
     }
     read = prediction.maps.get("facts")

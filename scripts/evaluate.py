@@ -9,21 +9,22 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
 import captioning.evaluation
 import vqa.evaluation
 from captioning.data import CaptioningData
+from captioning.ensemble import load_ensemble
 from captioning.metrics import provenance
 from captioning.module import CaptioningModule
 from captioning.results import write_captions
 from captioning.scoring import describe
-from common.commands import Parser, at_least_one
+from common.commands import Parser
 from common.data.records import Prediction
 from common.errors import CheckpointError, ConfigError, run_script
 from common.files import replacing, writable_folder
+from common.search.options import add_search_options, given_search_options, search_of
 from common.training.checkpoints import load_module, read_checkpoint
 from common.training.cli import data_section
 from common.training.parts import build
@@ -41,10 +42,15 @@ def parse() -> tuple[argparse.Namespace, dict[str, Any]]:
     """The command line: our own options, and the data section of the experiment."""
     parser = Parser(__doc__)
     parser.usage = "%(prog)s --checkpoint FILE --config FILE [--config FILE ...] [--data.KEY VALUE ...] [options]"
-    parser.add_argument("--checkpoint", required=True, help="a captioner or a VQA model")
+    parser.add_argument(
+        "--checkpoint",
+        required=True,
+        action="append",
+        help="a captioner or a VQA model; several captioners write together",
+    )
     parser.add_argument("--split", choices=["train", "val", "test"], default="test", help="default test")
     parser.add_argument("--out", type=Path, help="default: the folder evaluation-SPLIT beside the checkpoint")
-    parser.add_argument("--beam", type=at_least_one, metavar="N", help="captions followed at once; 1 is greedy search")
+    add_search_options(parser)
     parser.add_argument("--similarity", metavar="FILE", help="for WUPS of answers: similarities (.npz), or wordnet")
     parser.add_argument(
         "--server", choices=get_args(Form), help="whose form the answers are written in; default vqa, as for OK-VQA"
@@ -55,7 +61,7 @@ def parse() -> tuple[argparse.Namespace, dict[str, Any]]:
     parser.add_device()
     options, rest = parser.parse_known_args()
     data = data_section(rest, options)
-    options.out = options.out or Path(options.checkpoint).parent / f"evaluation-{options.split}"
+    options.out = options.out or Path(options.checkpoint[0]).parent / f"evaluation-{options.split}"
     return options, data
 
 
@@ -64,12 +70,14 @@ def evaluate_captions(options: argparse.Namespace, data_part: Any) -> tuple[Scor
     for name in ("similarity", "server", "version"):
         if getattr(options, name):
             raise ConfigError(f"--{name} is for answers, and this is a captioner's checkpoint: leave it out")
-    module = load_module(options.checkpoint, CaptioningModule).to(options.device)
-    data = build(data_part, CaptioningData)
-    records = data.records(options.split)
-    module.attach(data, (options.split,))
-    search = replace(module.search, beam=options.beam) if options.beam else None
-    predictions = captioning.evaluation.caption_all(module, data.loader(options.split), search)
+    ensemble = load_ensemble(options.checkpoint, options.device)
+    search = search_of(options, ensemble.search)
+    data = [build(data_part, CaptioningData) for _ in ensemble.members]
+    records = data[0].records(options.split)
+    for member, own in zip(ensemble.members, data, strict=True):
+        member.attach(own, (options.split,))
+    loaders = [own.loader(options.split) for own in data]
+    predictions = captioning.evaluation.caption_together(ensemble, loaders, search)
     write_captions(options.out / "captions_results.json", texts(predictions), [record.image_id for record in records])
     if not any(record.captions for record in records):
         return {}, {}
@@ -80,12 +88,14 @@ def evaluate_captions(options: argparse.Namespace, data_part: Any) -> tuple[Scor
 
 def evaluate_answers(options: argparse.Namespace, data_part: Any) -> tuple[Scores, dict[str, str]]:
     """Scores of a VQA model, and what they were made with."""
-    if options.beam:
-        raise ConfigError("--beam is for captions, and this is a VQA model's checkpoint: leave it out")
+    if given := given_search_options(options):
+        raise ConfigError(f"{given[0]} is for captions, and this is a VQA model's checkpoint: leave it out")
+    if len(options.checkpoint) > 1:
+        raise ConfigError("several checkpoints write captions together, and these are VQA models: give one")
     similarity: Similarity | None = None
     if options.similarity:
         similarity = wordnet_similarity() if options.similarity == "wordnet" else WupTable.load(options.similarity)
-    module = load_module(options.checkpoint, VQAModule).to(options.device)
+    module = load_module(options.checkpoint[0], VQAModule).to(options.device)
     data = build(data_part, VQAData)
     records = data.records(options.split)
     module.attach(data, (options.split,))
@@ -111,12 +121,13 @@ def texts(predictions: Mapping[int | str, Prediction]) -> dict[int | str, str]:
 def main() -> None:
     """Evaluate, print a table, write the files."""
     options, data = parse()
-    task = read_checkpoint(options.checkpoint)["saccade"].get("task")
+    task = read_checkpoint(options.checkpoint[0])["saccade"].get("task")
     if task not in EVALUATIONS:
-        raise CheckpointError(f"{options.checkpoint} is a checkpoint for {task}, which cannot be evaluated here")
+        raise CheckpointError(f"{options.checkpoint[0]} is a checkpoint for {task}, which cannot be evaluated here")
     writable_folder(options.out)
     scores, made_with = EVALUATIONS[task](options, data)
-    metrics = {"checkpoint": options.checkpoint, "split": options.split, "scores": scores, "made with": made_with}
+    checkpoint = options.checkpoint[0] if len(options.checkpoint) == 1 else options.checkpoint
+    metrics = {"checkpoint": checkpoint, "split": options.split, "scores": scores, "made with": made_with}
     with replacing(options.out / "metrics.json") as draft:
         draft.write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     width = max(map(len, scores), default=0)

@@ -18,7 +18,7 @@ BELOW: dict[str, set[str]] = {
     "common.attention": {"common.errors"},
     "common.data": {"common.errors", "common.files", "common.attention"},
     "common.encoders": {"common.errors", "common.attention", "common.data"},
-    "common.search": {"common.errors", "common.attention", "common.data"},
+    "common.search": {"common.errors", "common.commands", "common.attention", "common.data"},
     "common.explain": {"common.errors", "common.files", "common.attention", "common.data", "common.encoders"},
     "common.training": {
         "common.errors",

@@ -116,15 +116,15 @@ class DecoderLayer(nn.Module):
         """
         flat = words.flatten(0, 1)  # [N T D]
         keys, values, _ = self.attention.project(flat, seen.new_ones(flat.shape[:2]))
-        past = tuple(
-            torch.cat([before, new.view(*words.shape[:2], *new.shape[1:])], 3)
+        keys, values = (
+            torch.cat([before, new.unflatten(0, words.shape[:2])], 3)
             for before, new in zip(past, (keys, values), strict=True)
         )
-        context, _ = self.attention.attend(flat, ProjectedKeys(past[0].flatten(0, 1), past[1].flatten(0, 1), seen))
+        context, _ = self.attention.attend(flat, ProjectedKeys(keys.flatten(0, 1), values.flatten(0, 1), seen))
         flat = self.attention_norm(flat + self.dropout(context))
         looked, attention = self.cross(flat.view(words.shape).flatten(1, 2), regions)
         looked = self.feed_forward_norm(looked + self.dropout(self.feed_forward(looked)))
-        return looked.view(words.shape), past, attention
+        return looked.view(words.shape), (keys, values), attention
 
 
 class TransformerState(NamedTuple):

@@ -80,13 +80,13 @@ class Prediction:
     """What a model says of one example, with where it looked.
 
     score: of the text: probability of an answer, what the search ranks a caption by (log-probability, unless told).
-    alternatives: the next best texts with their scores, best first.
+    alternatives: the next best texts, best first, each with all that is known of it.
     token_log_probs: one for each token of the text and the end token last; empty for answers.
     maps: attention by name: "caption" (word x region); "image" (level x region) and "question" (level x word).
     """
 
     text: str
     score: float
-    alternatives: tuple[tuple[str, float], ...] = ()
+    alternatives: tuple[Prediction, ...] = ()
     token_log_probs: tuple[float, ...] = ()
     maps: dict[str, AttentionMap] = field(default_factory=dict)

@@ -268,7 +268,9 @@ def _draw_question_and_answers(page: Page, question: str, prediction: Prediction
         verdict = "✓ right" if right else f"✗ truth: {truth}"
         page.text(MARGIN, baseline, verdict, fitting_size(verdict, SIZE, SIDE), RIGHT if right else WRONG)
     baseline += GAP
-    for rank, (answer, probability) in enumerate([(prediction.text, prediction.score), *prediction.alternatives]):
+    for rank, (answer, probability) in enumerate(
+        (one.text, one.score) for one in (prediction, *prediction.alternatives)
+    ):
         if rank == SHOWN_ANSWERS:
             break
         baseline += LINE + 3

@@ -92,10 +92,10 @@ def _example(example: Example) -> dict[str, Any]:
     if example.question is None:
         likely = [_share(math.exp(value)) for value in prediction.token_log_probs]
         return shared | {"layers": _layers(prediction.maps.get("caption")), "probabilities": likely}
-    candidates = [(prediction.text, prediction.score), *prediction.alternatives[:SHOWN_ALTERNATIVES]]
+    candidates = [prediction, *prediction.alternatives[:SHOWN_ALTERNATIVES]]
     return shared | {
         "question": example.question,
-        "answers": [{"text": text, "share": _share(value)} for text, value in candidates],
+        "answers": [{"text": each.text, "share": _share(each.score)} for each in candidates],
         "layers": _layers(prediction.maps.get("image")),
         "words": _words(prediction.maps.get("question")),
     }

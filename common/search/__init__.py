@@ -2,6 +2,7 @@
 
 from common.search.beam import beam_search
 from common.search.decoder import DecoderState, Source, Step, StepDecoder
+from common.search.find import find
 from common.search.hypotheses import Hypothesis
 from common.search.sampling import Samples, sample
 from common.search.settings import Diversity, Draws, Sampling, Search, Wording
@@ -19,5 +20,6 @@ __all__ = [
     "StepDecoder",
     "Wording",
     "beam_search",
+    "find",
     "sample",
 ]

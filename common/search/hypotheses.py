@@ -77,7 +77,7 @@ def hypotheses(written: Written, looks: Sequence[Look], best: int) -> list[list[
     ]
 
 
-def _gather(steps: Sequence[Float[Tensor, "B S *R"]], slots: Int[Tensor, "B Q T"]) -> Float[Tensor, "B Q T *R"]:
+def _gather(steps: Sequence[Float[Tensor, "B _ *R"]], slots: Int[Tensor, "B Q T"]) -> Float[Tensor, "B Q T *R"]:
     """Of each step what belongs to the slots of its words."""
     pictures = torch.arange(len(slots), device=slots.device).unsqueeze(1)
     return torch.stack([step[pictures, slots[..., position]] for position, step in enumerate(steps)], 2)

@@ -215,11 +215,16 @@ def _take_over(module: nn.Module, part: str, path: str | Path, content: Mapping[
 def _settings(hyper_parameters: Mapping[str, Any], expected: type[TaskModule]) -> dict[str, Any]:
     """The constructor's arguments, its dataclasses made again."""
     hints = get_type_hints(expected.__init__)
-    settings = {
-        name: hints[name](**value) if is_dataclass(hints.get(name)) else value
-        for name, value in hyper_parameters.items()
-    }
+    settings = {name: _remade(hints.get(name), value) for name, value in hyper_parameters.items()}
     return settings | {"encoder_weights": None} if "encoder_weights" in settings else settings
+
+
+def _remade(hint: Any, value: Any) -> Any:
+    """A dataclass, also one of dataclasses, of the dictionary that it was kept as."""
+    if not is_dataclass(hint):
+        return value
+    hints = get_type_hints(hint)
+    return hint(**{name: _remade(hints.get(name), each) for name, each in value.items()})  # type: ignore[operator]
 
 
 def _first_misfit(module: nn.Module, weights: Mapping[str, torch.Tensor]) -> str | None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def assert_same(found: list[Prediction], expected: list[Prediction]) -> None:
     assert [each.text for each in found] == [each.text for each in expected]
     for one, other in zip(found, expected, strict=True):
         assert one.score == pytest.approx(other.score, abs=1e-4)
-        assert [text for text, _ in one.alternatives] == [text for text, _ in other.alternatives]
+        assert [each.text for each in one.alternatives] == [each.text for each in other.alternatives]
         torch.testing.assert_close(one.maps["caption"].weights, other.maps["caption"].weights)
 
 
@@ -59,7 +60,7 @@ def test_a_captioner_learns_a_batch_and_says_where_it_looks(scenes: str, recipe:
     batch = next(iter(source.val_dataloader()))
     losses = recipes.overfit(made, batch)
     assert losses[-1] < 0.7 * losses[0]
-    predictions = made.caption(batch.visual)
+    predictions = made.caption(batch.visual, replace(made.search, best=3))
     assert len(predictions) == len(batch.records)
     for index, prediction in enumerate(predictions):
         words = prediction.text.split()
@@ -79,7 +80,12 @@ def test_a_captioner_learns_a_batch_and_says_where_it_looks(scenes: str, recipe:
         assert len(prediction.token_log_probs) == len(words) + 1
         assert prediction.score == pytest.approx(sum(prediction.token_log_probs), abs=1e-4)
         assert 0 < len(prediction.alternatives) <= 2
-        assert all(score <= prediction.score for _, score in prediction.alternatives)
+        assert all(other.score <= prediction.score for other in prediction.alternatives)
+        for other in prediction.alternatives:
+            assert other.text != prediction.text
+            assert other.maps.keys() == prediction.maps.keys()
+            assert other.maps["caption"].query_labels == tuple(other.text.split())
+            assert len(other.token_log_probs) == len(other.text.split()) + 1
         if recipe == "boxes":
             assert isinstance(attention.key_layout, Boxes)
             assert torch.equal(attention.key_layout.corners, batch.visual.boxes[index])

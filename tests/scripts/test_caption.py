@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from tests.scripts.bad_checkpoints import BAD
@@ -30,19 +32,69 @@ def test_json_lines_hold_the_caption_its_probabilities_the_alternatives_and_the_
     run: Run, captioner: Experiment, photo: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "overlays"
-    outcome = run("caption", "--checkpoint", captioner.checkpoint, photo, "--json", "--beam", 3, "--overlay", folder)
+    outcome = run(
+        "caption", "--checkpoint", captioner.checkpoint, photo, "--json", "--beam=3", "--best=3", "--overlay", folder
+    )
     (line,) = outcome.out.splitlines()
     told = json.loads(line)
     assert told["image"] == str(photo)
     assert len(told["caption"].split()) in (len(told["probabilities"]), len(told["probabilities"]) - 1)  # the end
     assert all(0 <= probability <= 1 for probability in told["probabilities"])
     assert len(told["alternatives"]) == 2
+    for other in told["alternatives"]:
+        assert other["score"] <= told["score"]
+        assert len(other["caption"].split()) in (len(other["probabilities"]), len(other["probabilities"]) - 1)
+    assert {path.name for path in folder.iterdir()} == {
+        f"photo-caption{rank}.png" for rank in ("", "-rank-2", "-rank-3")
+    }
     assert Path(told["overlay"]).is_file()
 
 
 def test_the_longest_caption_may_be_chosen(run: Run, captioner: Experiment, photo: Path) -> None:
     told = run("caption", "--checkpoint", captioner.checkpoint, photo, "--longest", 1, "--json").out
     assert len(json.loads(told)["caption"].split()) <= 1
+
+
+def test_several_captions_are_numbered_lines_with_their_scores(run: Run, captioner: Experiment, photo: Path) -> None:
+    told = run("caption", "--checkpoint", captioner.checkpoint, photo, "--beam=4", "--best=3").out
+    for rank, line in enumerate(told.splitlines(), start=1):
+        assert re.fullmatch(rf"{re.escape(str(photo))}: {rank}\. .*\(-\d+\.\d\d\)", line)
+    assert len(told.splitlines()) == 3
+
+
+def test_words_may_be_asked_for_and_kept_out(run: Run, captioner: Experiment, photo: Path) -> None:
+    options = "--require=circle|square", "--require=star", "--forbid=a", "--beam=6", "--shortest=4", "--no-repeat=1"
+    told = json.loads(run("caption", "--checkpoint", captioner.checkpoint, photo, "--json", *options).out)
+    words = told["caption"].split()
+    assert "star" in words
+    assert {"circle", "square"} & {*words}
+    assert "a" not in words
+    assert len({*words}) == len(words) in (4, 5)
+
+
+def test_the_same_seed_draws_the_same_captions(run: Run, captioner: Experiment, photo: Path) -> None:
+    drawn = [
+        run("caption", "--checkpoint", captioner.checkpoint, photo, "--sample=4", f"--seed={seed}", "--top-p=0.9").out
+        for seed in (1, 1, 2)
+    ]
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert len(drawn[0].splitlines()) == 4
+
+
+def test_a_captioner_beside_itself_writes_what_it_writes_alone(run: Run, captioner: Experiment, photo: Path) -> None:
+    alone = json.loads(run("caption", "--checkpoint", captioner.checkpoint, photo, "--json").out)
+    twice = run("caption", *["--checkpoint", captioner.checkpoint] * 2, photo, "--json")
+    assert json.loads(twice.out) == alone
+
+
+def test_captioners_of_different_words_do_not_write_together(
+    run: Run, captioner: Experiment, captioner_of_boxes: Experiment, photo: Path, tmp_path: Path
+) -> None:
+    content = torch.load(captioner.checkpoint, weights_only=True)
+    content["hyper_parameters"]["vocabulary"][-1] = "otherwise"
+    torch.save(content, tmp_path / "other.ckpt")
+    outcome = run("caption", "--checkpoint", captioner.checkpoint, "--checkpoint", tmp_path / "other.ckpt", photo)
+    assert outcome.fault.startswith(f"{tmp_path / 'other.ckpt'} knows other words than {captioner.checkpoint}")
 
 
 def test_of_a_folder_the_good_pictures_are_captioned_and_each_bad_one_is_told_in_a_line(
@@ -132,6 +184,13 @@ def test_a_model_of_boxes_cannot_caption_pictures_alone(run: Run, captioner_of_b
         (["--device", "cuda:99"], "--device: cannot compute on 'cuda:99'"),
         (["--format", "gif"], "--format: invalid choice: 'gif'"),
         (["--beams", "3"], "unrecognized arguments: --beams"),
+        (["--top-k", "3", "--beam", "2"], "--top-k is for draws: give --sample N too"),
+        (["--sample", "3", "--beam", "2"], "--beam searches, and --sample draws: leave one out"),
+        (["--best", "5"], "search.best 5 is more than search.beam 2"),
+        (["--shortest", "9"], "search.shortest 9 is more than search.longest 5"),
+        (["--groups", "2", "--beam", "3"], "2 diversity.groups do not divide search.beam 3"),
+        (["--require", "zebra", "--beam", "3"], "the required word 'zebra' is none of the"),
+        (["--require", "star", "--forbid", "star"], "'star' is both required and forbidden"),
     ],
 )
 def test_wrong_options_are_told_in_one_line(

@@ -72,6 +72,14 @@ def test_the_beam_may_be_chosen(run: Run, captioner: Experiment, tmp_path: Path)
     assert results(tmp_path / "1", "captions", "image_id") != results(tmp_path / "4", "captions", "image_id")
 
 
+def test_several_captioners_are_scored_together(run: Run, captioner: Experiment, tmp_path: Path) -> None:
+    assert evaluate(run, captioner, "--checkpoint", captioner.checkpoint, "--out", tmp_path / "two").code == 0
+    assert evaluate(run, captioner, "--out", tmp_path / "one").code == 0
+    one, two = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("one", "two"))
+    assert two["checkpoint"] == [str(captioner.checkpoint)] * 2
+    assert two["scores"] == pytest.approx(one["scores"])
+
+
 def own_data(tmp_path: Path, photo: Path, line: str, name: str = "Captions") -> tuple[object, ...]:
     """Options for a test split of one line."""
     (tmp_path / "own.jsonl").write_text(line.replace("PHOTO", photo.name))
@@ -204,7 +212,8 @@ def test_a_wrong_table_of_similarities_is_told_before_anything_is_computed(
 ) -> None:
     fault = evaluate(run, answerer, "--similarity", photo).fault
     assert fault.startswith(f"{photo} is no table of similarities")
-    assert "beam" in evaluate(run, answerer, "--beam", 2).fault
+    assert "--beam is for captions" in evaluate(run, answerer, "--beam", 2).fault
+    assert "give one" in evaluate(run, answerer, "--checkpoint", answerer.checkpoint).fault
 
 
 @pytest.mark.skipif(find_spec("nltk") is not None, reason="NLTK is installed")

@@ -58,9 +58,9 @@ def test_a_model_learns_a_batch_and_answers_with_maps_that_sum_to_one(scenes: st
     for row, (found, asked) in enumerate(zip(answered, batch.records, strict=True)):
         for prediction, record in zip(found, asked, strict=True):
             assert prediction.text in source.answers
-            scores = [prediction.score, *(score for _, score in prediction.alternatives)]
+            scores = [prediction.score, *(other.score for other in prediction.alternatives)]
             assert scores == sorted(scores, reverse=True)
-            assert len({prediction.text, *dict(prediction.alternatives)}) == len(scores) == 5
+            assert len({prediction.text, *(other.text for other in prediction.alternatives)}) == len(scores) == 5
             assert 0 < scores[-1] < sum(scores) <= 1 + 1e-5
             if recipe == "question only":
                 assert prediction.maps == {}

@@ -45,7 +45,7 @@ def answer(levels: tuple[str, ...] = ("word", "phrase", "question"), drop: str =
         ),
     }
     maps.pop(drop, None)
-    return Prediction("sphere", 0.7, (("cube", 0.2), ("cone", 0.1)), maps=maps)
+    return Prediction("sphere", 0.7, (Prediction("cube", 0.2), Prediction("cone", 0.1)), maps=maps)
 
 
 def texts(figure: Figure) -> list[str]:

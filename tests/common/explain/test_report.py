@@ -39,7 +39,7 @@ def answer() -> Prediction:
         "image": AttentionMap(torch.rand(2, 24), ("level", "region"), GRID, "parallel", levels),
         "question": AttentionMap(torch.rand(2, 3), ("level", "word"), Words(words), "parallel", levels),
     }
-    return Prediction("cube", 0.7, (("sphere", 0.2), ("cone", float("nan"))), maps=maps)
+    return Prediction("cube", 0.7, (Prediction("sphere", 0.2), Prediction("cone", float("nan"))), maps=maps)
 
 
 def page(path: Path, *examples: Example, scores: tuple[Score, ...] = (), title: str = "Report") -> str:

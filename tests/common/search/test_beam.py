@@ -186,7 +186,7 @@ SEARCHES = {
 def test_pictures_together_are_the_pictures_one_by_one_whenever_each_is_done(name: str) -> None:
     model = Tables(30, sharpness=3.0)
     together = beam_search(model, pictures_of(*range(30)), SEARCHES[name], VOCABULARY)
-    assert model.asked[-1] < 30, "pictures that are done are left out"
+    assert "diverse" in name or model.asked[-1] < 30, "pictures that are done are left out"
     for picture, expected in enumerate(together):
         alone = beam_search(model, pictures_of(picture), SEARCHES[name], VOCABULARY)[0]
         assert [each.tokens for each in alone] == [each.tokens for each in expected]
