@@ -141,7 +141,11 @@ class VQAModule(TaskModule):
         output, layout = output.cpu(), features.layout.to("cpu")
         return [
             [
-                Prediction(*best, tuple(starmap(Prediction, others)), maps=self._maps(output, (row, column), layout.select(row), question))
+                Prediction(
+                    *best,
+                    tuple(starmap(Prediction, others)),
+                    maps=self._maps(output, (row, column), layout.select(row), question),
+                )
                 for column, (question, (best, *others)) in enumerate(zip(row_asked, row_answers, strict=True))
             ]
             for row, (row_asked, row_answers) in enumerate(zip(asked, answers, strict=True))
