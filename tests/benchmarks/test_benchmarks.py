@@ -6,6 +6,7 @@ import re
 import time
 
 import pytest
+import torch
 
 from benchmarks import beam_search, caption_metrics, cider_reward, feature_cache, timing, train_step
 from captioning.metrics.java import TOKENIZER_JAR, why_not
@@ -44,22 +45,24 @@ def test_train_step_times_nothing_when_the_losses_differ(monkeypatch: pytest.Mon
         train_step.main([*TINY, "--batch", "2"])
 
 
-def test_beam_search_prints_both_orders_and_the_floor(capsys: pytest.CaptureFixture[str]) -> None:
-    beam_search.main([*TINY, "--pictures", "3", "--beam", "2"])
+SEARCHED = [*TINY, "--pictures=3", "--beam=2", "--transformed=2"]
+
+
+@pytest.mark.parametrize("precision", beam_search.PRECISIONS)
+def test_beam_search_prints_all_ways_and_the_floor(capsys: pytest.CaptureFixture[str], precision: str) -> None:
+    try:
+        beam_search.main([*SEARCHED, "--precision", precision])
+    finally:
+        torch.set_float32_matmul_precision("highest")
     table = rows(capsys.readouterr().out)
-    assert list(table) == ["one picture at a time", "all at once", "arithmetic alone"]
+    searched = ["step by step", "one picture at a time", "all at once", "greedy", "arithmetic alone"]
+    assert list(table) == [*searched, "reading anew", "incremental", "greedy, reading anew", "greedy, incremental"]
 
 
 def test_beam_search_times_nothing_when_the_captions_differ(monkeypatch: pytest.MonkeyPatch) -> None:
-    search = beam_search.beam_search
-
-    def wrong_alone(*args: object) -> object:
-        found = search(*args)
-        return found if len(found) > 1 else [[found[0][0]._replace(tokens=[7, 7])]]
-
-    monkeypatch.setattr(beam_search, "beam_search", wrong_alone)
+    monkeypatch.setattr(beam_search.StepByStep, "write", lambda self, picture: [7, 7])
     with pytest.raises(SaccadeError, match="picture 0: the captions differ"):
-        beam_search.main([*TINY, "--pictures", "3", "--beam", "2"])
+        beam_search.main(SEARCHED)
 
 
 def test_cider_reward_prints_both_implementations(capsys: pytest.CaptureFixture[str]) -> None:

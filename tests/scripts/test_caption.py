@@ -63,12 +63,15 @@ def test_several_captions_are_numbered_lines_with_their_scores(run: Run, caption
 
 
 def test_words_may_be_asked_for_and_kept_out(run: Run, captioner: Experiment, photo: Path) -> None:
-    options = "--require=circle|square", "--require=star", "--forbid=a", "--beam=6", "--shortest=4", "--no-repeat=1"
+    known = torch.load(captioner.checkpoint, weights_only=True)["hyper_parameters"]["vocabulary"]
+    out, one, other, wanted = known[4:8]
+    words_asked = f"--require={one}|{other}", f"--require={wanted}", f"--forbid={out}"
+    options = *words_asked, "--beam=6", "--shortest=4", "--no-repeat=1"
     told = json.loads(run("caption", "--checkpoint", captioner.checkpoint, photo, "--json", *options).out)
     words = told["caption"].split()
-    assert "star" in words
-    assert {"circle", "square"} & {*words}
-    assert "a" not in words
+    assert wanted in words
+    assert {one, other} & {*words}
+    assert out not in words
     assert len({*words}) == len(words) in (4, 5)
 
 

@@ -9,6 +9,7 @@ import torch
 from captioning.decoders import TransformerDecoder
 from captioning.decoders.transformer import CrossAttention, Mesh, RegionEncoder
 from common.attention.transformer import sinusoids
+from common.search import Search, beam_search
 from tests.captioning.decoders.cases import REGION_DIM, REGIONS, WORDS, captions, pictures, stir
 from tests.captioning.decoders.reference_transformer import cross, decode, encode
 from tests.common.attention.reference import parameters
@@ -112,6 +113,13 @@ def test_regions_stand_in_no_order() -> None:
     output, permuted = decoder(features, *given), decoder(moved, *given)
     torch.testing.assert_close(permuted.log_probs, output.log_probs)
     torch.testing.assert_close(permuted.weights, output.weights[..., order])
+
+
+def test_no_word_is_read_twice_in_a_search() -> None:
+    decoder, read = build(), []
+    decoder.layers[0].feed_forward.register_forward_hook(lambda *call: read.append(call[2].shape[:2].numel()))
+    beam_search(decoder, pictures(), Search(beam=3, longest=5, shortest=5, best=3))
+    assert read == [2, *[2 * 3] * 5], "one word of each sequence at each step; at first all sequences are one"
 
 
 def test_reordering_moves_the_words_and_shares_the_regions() -> None:
