@@ -4,6 +4,7 @@ projected again at each step; every beam's words are carried along, and those th
 from __future__ import annotations
 
 from argparse import Namespace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -55,7 +56,7 @@ class StepByStep:
     def _step(self, tokens: Tensor, regions: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Log-probabilities [K V] of the next word after `tokens` [K], and the new state."""
         ours = self.ours
-        score = ours.attention.score  # type: ignore[attr-defined]
+        score: Any = ours.attention.score
         embedded = ours.embedding(tokens)
         keys = score.map_key(regions)  # [K R E]
         logits = torch.tanh(keys + score.map_query(hidden).unsqueeze(1)) @ score.vector  # [K R]

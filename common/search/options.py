@@ -61,21 +61,20 @@ def search_of(options: argparse.Namespace, own: Search) -> Search | Draws:
             "searches, and --sample draws: leave one out" if "sample" in given else "is for draws: give --sample N too"
         )
         raise ConfigError(f"{option} {reason}")
-    words = _changed(own.words, given, no_repeat="no_repeat", forbidden="forbid", required="require")
+    words = replace(own.words, **_given(given, no_repeat="no_repeat", forbidden="forbid", required="require"))
+    lengths = _given(given, longest="longest", shortest="shortest")
     if "sample" not in given:
-        diversity = _changed(own.diversity, given, groups="groups", strength="diversity")
-        names = ("beam", "best", "longest", "shortest", "length_power")
-        return _changed(replace(own, diversity=diversity, words=words), given, **{name: name for name in names})
+        diversity = replace(own.diversity, **_given(given, groups="groups", strength="diversity"))
+        changes = lengths | _given(given, beam="beam", best="best", length_power="length_power")
+        return replace(own, diversity=diversity, words=words, **changes)
     if "seed" in given:
         torch.manual_seed(options.seed)
-    sampling = Sampling(own.longest, shortest=own.shortest, words=words)
-    names = ("longest", "shortest", "temperature", "top_k", "top_p")
-    return Draws(options.sample, _changed(sampling, given, **{name: name for name in names}))
+    lengths = {"longest": own.longest, "shortest": own.shortest} | lengths
+    cuts = _given(given, temperature="temperature", top_k="top_k", top_p="top_p")
+    return Draws(options.sample, Sampling(words=words, **lengths, **cuts))
 
 
-def _changed(settings: Any, given: dict[str, Any], **names: str) -> Any:
-    """The settings, each field as the option of its name says where that was given."""
+def _given(given: dict[str, Any], **names: str) -> dict[str, Any]:
+    """The fields whose options, by their names, were given."""
     values = {field: given[name] for field, name in names.items() if name in given}
-    return replace(
-        settings, **{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-    )
+    return {field: tuple(value) if isinstance(value, list) else value for field, value in values.items()}

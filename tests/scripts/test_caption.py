@@ -67,8 +67,9 @@ def test_words_may_be_asked_for_and_kept_out(run: Run, captioner: Experiment, ph
     out, one, other, wanted = known[4:8]
     words_asked = f"--require={one}|{other}", f"--require={wanted}", f"--forbid={out}"
     options = *words_asked, "--beam=6", "--shortest=4", "--no-repeat=1"
-    told = json.loads(run("caption", "--checkpoint", captioner.checkpoint, photo, "--json", *options).out)
-    words = told["caption"].split()
+    outcome = run("caption", "--checkpoint", captioner.checkpoint, photo, "--json", *options)
+    assert outcome.err == ""
+    words = json.loads(outcome.out)["caption"].split()
     assert wanted in words
     assert {one, other} & {*words}
     assert out not in words
