@@ -92,7 +92,7 @@ def answerable(records: Sequence[VQARecord], predictions: Mapping[int | str, Pre
     unlikely = []
     for record in told:
         prediction = predictions[record.question_id]
-        ranked = dict([(prediction.text, prediction.score), *prediction.alternatives])
+        ranked = {each.text: each.score for each in (prediction, *prediction.alternatives)}
         unlikely.append(1 - min(ranked.get(UNANSWERABLE, 0.0), 1.0))
     return answerability(unlikely, [bool(record.scoring.answerable) for record in told])
 

@@ -96,7 +96,7 @@ def unroll(
     return steps
 
 
-def follow(parents: Int[Tensor, "B Q"], *memories: Float[Tensor, "B Q _H"]) -> tuple[Float[Tensor, "B Q _H"], ...]:
+def follow(parents: Int[Tensor, "B Q"], *memories: Float[Tensor, "B _Q _H"]) -> tuple[Float[Tensor, "B Q _H"], ...]:
     """What sequence q remembers when it continues sequence parents[q] of its picture."""
     return tuple(each.gather(1, parents.unsqueeze(-1).expand(-1, -1, each.shape[-1])) for each in memories)
 

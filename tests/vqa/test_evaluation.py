@@ -81,7 +81,7 @@ def test_what_challenges_ask_for_is_scored_where_the_records_have_it(record: VQA
     scores = score([record, entailed], {7: Prediction("red", 0.5), 8: Prediction("red", 0.9)})
     assert (scores["consistency"], scores["validity"], scores["plausibility"]) == (100, 100, 100)
     clear, blurred = (replace(record, question_id=n, scoring=Scoring(answerable=n == 8)) for n in (8, 9))
-    unsure = Prediction("red", 0.5, (("unanswerable", 0.4),))
+    unsure = Prediction("red", 0.5, (Prediction("unanswerable", 0.4),))
     scores = score([clear, blurred], {8: unsure, 9: Prediction("unanswerable", 1.0000001)})
     assert (scores["unanswerable/average precision"], scores["unanswerable/F1"]) == (100, 100)
 
