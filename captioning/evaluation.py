@@ -8,8 +8,8 @@ from tqdm import tqdm
 
 from captioning.data import CaptionBatch
 from captioning.ensemble import CaptioningEnsemble
-from captioning.metrics import score_captions
 from captioning.module import CaptioningModule
+from captioning.scoring import Scoring
 from common.data.images import image_size
 from common.data.records import CaptionRecord, Prediction
 from common.data.scenes import named_pairs
@@ -38,17 +38,17 @@ def caption_together(
 
 
 def score(
-    records: Sequence[CaptionRecord], predictions: Mapping[int | str, Prediction], meteor: bool | None = None
+    records: Sequence[CaptionRecord], predictions: Mapping[int | str, Prediction], scoring: Scoring = Scoring()
 ) -> dict[str, float]:
     """Every measure that the records allow, in percent (CIDEr-D times 100), by name.
 
     Where records are of types, as NoCaps' are of domains, the captions of each are scored by themselves as well
     ("CIDEr-D/near-domain"), as a data set of their own.
     """
-    scores = _score_texts(records, predictions, meteor)
+    scores = _score_texts(records, predictions, scoring)
     for group in sorted({group for record in records for group in record.types}):
         members = [record for record in records if group in record.types]
-        scores |= {f"{name}/{group}": value for name, value in _score_texts(members, predictions, meteor).items()}
+        scores |= {f"{name}/{group}": value for name, value in _score_texts(members, predictions, scoring).items()}
     if any(record.boxes for record in records):
         scores |= pair_agreement(records, predictions)
         if all("caption" in predictions[record.image_id].maps for record in records):
@@ -57,13 +57,13 @@ def score(
 
 
 def _score_texts(
-    records: Sequence[CaptionRecord], predictions: Mapping[int | str, Prediction], meteor: bool | None
+    records: Sequence[CaptionRecord], predictions: Mapping[int | str, Prediction], scoring: Scoring
 ) -> dict[str, float]:
-    return score_captions(
+    measures = scoring.measure(
         {record.image_id: predictions[record.image_id].text for record in records},
         {record.image_id: record.captions for record in records},
-        meteor,
     )
+    return {name: measure.value for name, measure in measures.items()}
 
 
 def pair_agreement(records: Sequence[CaptionRecord], predictions: Mapping[int | str, Prediction]) -> dict[str, float]:

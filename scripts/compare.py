@@ -24,6 +24,7 @@ import wandb
 import captioning.evaluation
 import vqa.evaluation
 from captioning.module import CaptioningModule
+from captioning.scoring import Scoring
 from common.commands import Parser, at_least_one
 from common.data.records import Prediction
 from common.errors import ConfigError, one_line, run_script
@@ -88,7 +89,7 @@ class Task:
 
 def score_captions(records: Any, predictions: dict[int | str, Prediction]) -> dict[str, float]:
     """All but METEOR, which needs Java and half a minute a run."""
-    return captioning.evaluation.score(records, predictions, meteor=False)
+    return captioning.evaluation.score(records, predictions, Scoring(meteor=False))
 
 
 TASKS = {

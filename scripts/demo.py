@@ -11,6 +11,7 @@ import captioning.evaluation
 import vqa.evaluation
 from captioning.data import CaptioningData
 from captioning.module import CaptioningModule
+from captioning.scoring import Scoring
 from common.commands import Parser
 from common.data.images import load_image
 from common.data.records import CaptionRecord, Prediction, VQARecord
@@ -57,7 +58,7 @@ def caption_test_scenes(checkpoint: Path) -> tuple[Scores, list[Example]]:
     module.attach(data)
     records = data.records("test")
     predictions = captioning.evaluation.caption_all(module, data.loader("test"))
-    scores = captioning.evaluation.score(records, predictions, meteor=False)
+    scores = captioning.evaluation.score(records, predictions, Scoring(meteor=False))
     return scores, [caption_example(record, predictions[record.image_id]) for record in records[:SHOWN]]
 
 

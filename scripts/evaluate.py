@@ -16,14 +16,14 @@ import captioning.evaluation
 import vqa.evaluation
 from captioning.data import CaptioningData
 from captioning.ensemble import load_ensemble
-from captioning.metrics import provenance
 from captioning.module import CaptioningModule
 from captioning.results import write_captions
-from captioning.scoring import describe
+from captioning.scoring import add_scoring_options, describe, given_scoring_options, scoring_of
 from common.commands import Parser
 from common.data.records import Prediction
 from common.errors import CheckpointError, ConfigError, run_script
 from common.files import replacing, writable_folder
+from common.search import Search
 from common.search.options import add_search_options, given_search_options, search_of
 from common.training.checkpoints import load_module, read_checkpoint
 from common.training.cli import data_section
@@ -35,7 +35,7 @@ from vqa.metrics.wups import Similarity, WupTable, wordnet_similarity
 from vqa.module import VQAModule
 from vqa.results import Form, write_answers
 
-Scores = dict[str, float]
+Told = dict[str, dict[str, Any]]  # the parts of metrics.json: scores, description, made with
 
 
 def parse() -> tuple[argparse.Namespace, dict[str, Any]]:
@@ -51,6 +51,7 @@ def parse() -> tuple[argparse.Namespace, dict[str, Any]]:
     parser.add_argument("--split", choices=["train", "val", "test"], default="test", help="default test")
     parser.add_argument("--out", type=Path, help="default: the folder evaluation-SPLIT beside the checkpoint")
     add_search_options(parser)
+    add_scoring_options(parser)
     parser.add_argument("--similarity", metavar="FILE", help="for WUPS of answers: similarities (.npz), or wordnet")
     parser.add_argument(
         "--server", choices=get_args(Form), help="whose form the answers are written in; default vqa, as for OK-VQA"
@@ -65,8 +66,8 @@ def parse() -> tuple[argparse.Namespace, dict[str, Any]]:
     return options, data
 
 
-def evaluate_captions(options: argparse.Namespace, data_part: Any) -> tuple[Scores, dict[str, str]]:
-    """Scores of a captioner, and what they were made with."""
+def evaluate_captions(options: argparse.Namespace, data_part: Any) -> Told:
+    """Scores of a captioner, what its captions are like, and what the scores were made with."""
     for name in ("similarity", "server", "version"):
         if getattr(options, name):
             raise ConfigError(f"--{name} is for answers, and this is a captioner's checkpoint: leave it out")
@@ -76,19 +77,25 @@ def evaluate_captions(options: argparse.Namespace, data_part: Any) -> tuple[Scor
     records = data[0].records(options.split)
     for member, own in zip(ensemble.members, data, strict=True):
         member.attach(own, (options.split,))
+    scoring = scoring_of(options, {record.image_id: record.image for record in records})
     loaders = [own.loader(options.split) for own in data]
     predictions = captioning.evaluation.caption_together(ensemble, loaders, search)
     write_captions(options.out / "captions_results.json", texts(predictions), [record.image_id for record in records])
     if not any(record.captions for record in records):
-        return {}, {}
-    scores = captioning.evaluation.score(records, predictions)
-    scores |= describe([prediction.text for prediction in predictions.values()])
-    return scores, provenance(scores, {record.image_id: record.captions for record in records})
+        return {}
+    scores = captioning.evaluation.score(records, predictions, scoring)
+    longest = search.longest if isinstance(search, Search) else search.sampling.longest
+    finished = [len(prediction.token_log_probs) <= longest for prediction in predictions.values()]
+    return {
+        "scores": scores,
+        "description": describe(list(texts(predictions).values()), finished=finished),
+        "made with": scoring.made_with(scores, {record.image_id: record.captions for record in records}),
+    }
 
 
-def evaluate_answers(options: argparse.Namespace, data_part: Any) -> tuple[Scores, dict[str, str]]:
+def evaluate_answers(options: argparse.Namespace, data_part: Any) -> Told:
     """Scores of a VQA model, and what they were made with."""
-    if given := given_search_options(options):
+    if given := given_search_options(options) + given_scoring_options(options):
         raise ConfigError(f"{given[0]} is for captions, and this is a VQA model's checkpoint: leave it out")
     if len(options.checkpoint) > 1:
         raise ConfigError("several checkpoints write captions together, and these are VQA models: give one")
@@ -104,10 +111,11 @@ def evaluate_answers(options: argparse.Namespace, data_part: Any) -> tuple[Score
     write_answers(options.out / "answers_results.json", texts(predictions), asked, options.server or "vqa")
     write_confidences(options.out / "answers_confidences.json", predictions)
     if not any(record.answers for record in records):
-        return {}, {}
+        return {}
     version: Version = options.version or "2021"
     measures = measures_for(records, similarity, version)
-    return vqa.evaluation.score(records, predictions, measures), scored_with(records, version)
+    scores = vqa.evaluation.score(records, predictions, measures)
+    return {"scores": scores, "made with": scored_with(records, version)}
 
 
 EVALUATIONS = {CaptioningModule.task: evaluate_captions, VQAModule.task: evaluate_answers}
@@ -125,17 +133,18 @@ def main() -> None:
     if task not in EVALUATIONS:
         raise CheckpointError(f"{options.checkpoint[0]} is a checkpoint for {task}, which cannot be evaluated here")
     writable_folder(options.out)
-    scores, made_with = EVALUATIONS[task](options, data)
+    told = EVALUATIONS[task](options, data)
     checkpoint = options.checkpoint[0] if len(options.checkpoint) == 1 else options.checkpoint
-    metrics = {"checkpoint": checkpoint, "split": options.split, "scores": scores, "made with": made_with}
+    metrics = {"checkpoint": checkpoint, "split": options.split, "scores": {}, "made with": {}} | told
     with replacing(options.out / "metrics.json") as draft:
         draft.write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    width = max(map(len, scores), default=0)
-    for name, value in scores.items():
+    numbers = told.get("scores", {}) | told.get("description", {})
+    width = max(map(len, numbers), default=0)
+    for name, value in numbers.items():
         print(f"{name:<{width}}  {value:7.2f}")
-    for name, source in made_with.items():
+    for name, source in told.get("made with", {}).items():
         print(f"{name}: {source}")
-    print(f"written to {options.out}" + ("" if scores else "; the data have no truth to score against"))
+    print(f"written to {options.out}" + ("" if told else "; the data have no truth to score against"))
 
 
 if __name__ == "__main__":

@@ -1,20 +1,20 @@
 """Score results, whatever made them: `python scripts/score.py --results mine.json --references captions_val2017.json`.
 
 With --compare, a second results file for the same images: the differences, their 95 % intervals and whether they may be
-chance. Written to --out: metrics.json.
+chance. Written to --out: metrics.json. The results are captions; scripts/inspect_answers.py does this for answers.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from captioning.data import CaptioningData
-from captioning.metrics.tokens import CHAINS
 from captioning.results import read_captions, read_references
-from captioning.scoring import Report, Scoring, report
+from captioning.scoring import Report, add_scoring_options, report, scoring_of
 from common.commands import Parser
 from common.errors import ConfigError, DataError, run_script
 from common.files import replacing, writable_folder
@@ -32,35 +32,52 @@ def parse() -> tuple[argparse.Namespace, dict[str, Any]]:
     parser.add_argument("--references", metavar="FILE", help="a COCO captions JSON; its images are not needed")
     parser.add_argument("--split", choices=["train", "val", "test"], default="test", help="of --config's data")
     parser.add_argument("--compare", type=Path, metavar="FILE", help="results of another model for the same images")
-    parser.add_argument("--tokens", choices=CHAINS, default="own", help="official: Stanford's tokenizer, by Java")
-    parser.add_argument("--meteor", action=argparse.BooleanOptionalAction, help="default: where Java can run it")
-    parser.add_argument("--spice", action=argparse.BooleanOptionalAction, help="default: where it is complete")
+    add_scoring_options(parser)
     parser.add_argument("--seed", type=int, default=0, help="of the resamples; default 0")
     parser.add_argument("--out", type=Path, help="default: the folder of --results")
+    parser.add_device()
     options, rest = parser.parse_known_args()
     config = compose(rest)
     check_names(config, [*OPTIONS, *vars(options)], {})
     if bool(options.references) == bool(config.get("data")):
         raise ConfigError("give either --references with a COCO captions JSON or --config with the experiment's file")
+    if options.clip and options.references:
+        raise ConfigError("--clip looks at the pictures, which --references does not tell: give --config instead")
     options.out = options.out or options.results.parent
     return options, config
 
 
-def truth(options: argparse.Namespace, config: dict[str, Any]) -> tuple[dict[int | str, Any], list[str] | None]:
-    """The references of each image, and, where the experiment is known, the captions it trains on."""
+@dataclass(frozen=True)
+class Truth:
+    """What is known of each image: its references, and, where the experiment is known, its picture.
+
+    training: the captions that the experiment trains on.
+    """
+
+    references: dict[int | str, Any]
+    pictures: dict[int | str, Path] = field(default_factory=dict)
+    training: list[str] | None = None
+
+
+def find_truth(options: argparse.Namespace, config: dict[str, Any]) -> Truth:
+    """What the captions are scored against."""
     if options.references:
-        return dict(read_references(options.references)), None
+        return Truth(dict(read_references(options.references)))
     data = build(config["data"], CaptioningData)
-    references = {record.image_id: record.captions for record in data.records(options.split)}
-    return references, [caption for record in data.records("train") for caption in record.captions]
+    records = data.records(options.split)
+    return Truth(
+        {record.image_id: record.captions for record in records},
+        {record.image_id: record.image for record in records},
+        [caption for record in data.records("train") for caption in record.captions],
+    )
 
 
 def show(found: Report, options: argparse.Namespace) -> None:
     """Print what was found."""
-    width = max(map(len, [*found.scores, *found.captions]))
+    width = max(map(len, [*found.scores, *found.description]))
     for name, interval in found.scores.items():
         print(f"{name:<{width}}  {interval.value:8.2f}  ({interval.low:.2f} .. {interval.high:.2f})")
-    for name, value in found.captions.items():
+    for name, value in found.description.items():
         print(f"{name:<{width}}  {value:8.2f}")
     for name, source in found.made_with.items():
         print(f"{name}: {source}")
@@ -73,11 +90,11 @@ def main() -> None:
     options, config = parse()
     captions = read_captions(options.results)
     other = read_captions(options.compare) if options.compare else None
-    references, training = truth(options, config)
+    truth = find_truth(options, config)
     writable_folder(options.out)
-    scoring = Scoring(options.tokens, options.meteor, options.spice, options.seed)
+    scoring = scoring_of(options, truth.pictures)
     try:
-        found = report(captions, references, other, training, scoring)
+        found = report(captions, truth.references, other, truth.training, scoring, options.seed)
     except DataError as error:
         raise DataError(f"{options.results}{f' or {options.compare}' if other else ''}: {error}") from error
     metrics = {"results": str(options.results), "compared with": str(options.compare) if other else None}

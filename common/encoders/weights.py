@@ -131,10 +131,9 @@ def _takes_image_size(architecture: str) -> bool:
 
 def _create_from_hub(name: str, arguments: dict[str, Any]) -> nn.Module:
     """With weights of the hub, from its local cache where the network is away."""
-    offline = huggingface_hub.constants.HF_HUB_OFFLINE
-    huggingface_hub.constants.HF_HUB_OFFLINE = offline or not _hub_answers()
     try:
-        return _create(name, arguments, pretrained=True)
+        with hub_or_cache():
+            return _create(name, arguments, pretrained=True)
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise CheckpointError(
             f"the hub cannot be reached for the weights of {name}; connect, or give the path of a local file as"
@@ -142,6 +141,15 @@ def _create_from_hub(name: str, arguments: dict[str, Any]) -> nn.Module:
         ) from error
     except RuntimeError as error:
         raise CheckpointError(f"no pretrained weights for {name}: {one_line(error)}") from error
+
+
+@contextmanager
+def hub_or_cache() -> Iterator[None]:
+    """Herein the hub's client looks into its local cache alone where the hub does not answer, and does not wait."""
+    offline = huggingface_hub.constants.HF_HUB_OFFLINE
+    huggingface_hub.constants.HF_HUB_OFFLINE = offline or not _hub_answers()
+    try:
+        yield
     finally:
         huggingface_hub.constants.HF_HUB_OFFLINE = offline
 

@@ -8,10 +8,12 @@ import torch
 from PIL import Image
 
 from captioning.evaluation import caption_all, grounding, pair_agreement, score
+from captioning.scoring import Scoring
 from common.attention import AttentionMap, Boxes
 from common.data.records import CaptionRecord, NamedBox, Prediction
 from tests.captioning import recipes
 
+FAST = Scoring(meteor=False)
 LEFT = NamedBox((0.0, 0.0, 0.4, 1.0), "circle", ("red", "small"))
 RIGHT = NamedBox((0.6, 0.0, 1.0, 1.0), "square", ("blue", "large"))
 
@@ -63,23 +65,23 @@ def test_records_of_types_are_scored_type_by_type_as_well(record: CaptionRecord)
         ]
     ]
     said_of = {1: said("a dog runs over the grass", [0] * 6), 2: said("a cat", [0] * 2), 3: said("a bench", [0] * 2)}
-    scores = score(records, said_of, meteor=False)
+    scores = score(records, said_of, FAST)
     for number, group in ((0, "in-domain"), (1, "out-domain")):
-        alone = score([replace(records[number], types=())], said_of, meteor=False)
+        alone = score([replace(records[number], types=())], said_of, FAST)
         assert {name: scores[f"{name}/{group}"] for name in alone} == alone
     assert scores["BLEU-4/in-domain"] == pytest.approx(100)
-    assert scores["BLEU-1"] == score([replace(each, types=()) for each in records], said_of, meteor=False)["BLEU-1"]
+    assert scores["BLEU-1"] == score([replace(each, types=()) for each in records], said_of, FAST)["BLEU-1"]
 
 
 def test_a_perfect_caption_has_perfect_scores(record: CaptionRecord) -> None:
-    scores = score([record], {7: said(record.captions[0], [0, 0, 0, 0, 0, 0, 1])}, meteor=False)
+    scores = score([record], {7: said(record.captions[0], [0, 0, 0, 0, 0, 0, 1])}, FAST)
     assert scores["BLEU-4"] == pytest.approx(100)
     assert scores["named pairs in the picture"] == scores["pointing"] == 100
 
 
 def test_without_boxes_only_the_words_are_scored(record: CaptionRecord) -> None:
     bare = CaptionRecord(record.image, 7, record.captions)
-    scores = score([bare], {7: said("a red circle", [0, 0, 0])}, meteor=False)
+    scores = score([bare], {7: said("a red circle", [0, 0, 0])}, FAST)
     assert set(scores) == {"BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr-D"}
 
 
@@ -90,7 +92,7 @@ def test_every_picture_of_a_loader_is_captioned_and_scored(scenes: str) -> None:
     predictions = caption_all(made, source.test_dataloader())
     assert not made.training
     assert set(predictions) == {record.image_id for record in source.records("test")}
-    scores = score(source.records("test"), predictions, meteor=False)
+    scores = score(source.records("test"), predictions, FAST)
     assert {"BLEU-4", "CIDEr-D", "named pairs in the picture", "pointing"} <= set(scores)
     assert all(0 <= scores[name] <= 100 for name in ("BLEU-1", "ROUGE-L", "pointing"))
     again = caption_all(made, source.test_dataloader())

@@ -15,7 +15,7 @@ def test_a_report_has_the_scores_with_intervals_and_what_they_were_made_with() -
     scores = {name: interval.value for name, interval in found.scores.items()}
     assert scores == pytest.approx(score_captions(GOOD, REFERENCES, meteor=False, spice=False))
     assert all(interval.low <= interval.value <= interval.high for interval in found.scores.values())
-    assert found.captions["not in the training captions"] == pytest.approx(100 * 7 / 8)
+    assert found.description["not in the training captions"] == pytest.approx(100 * 7 / 8)
     assert found.made_with["references"] == "16 captions of 8 images"
     assert found.as_json()["scores"] == scores
     assert found.as_json()["comparison"] == {}

@@ -38,7 +38,8 @@ def test_a_captioner_gets_a_table_its_scores_as_json_and_results_for_the_server(
     assert metrics["split"] == "test"
     assert metrics["checkpoint"] == str(captioner.checkpoint)
     assert {"BLEU-4", "CIDEr-D", "pointing"} <= metrics["scores"].keys()
-    for name, value in metrics["scores"].items():
+    assert {"words used", "unfinished"} <= metrics["description"].keys()
+    for name, value in (metrics["scores"] | metrics["description"]).items():
         assert f"{value:.2f}" in next(line for line in outcome.out.splitlines() if line.startswith(name))
     images = json.loads((Path(scenes) / "tiny" / "captions_test.json").read_text())["images"]
     assert set(results(folder, "captions", "image_id")) == {image["id"] for image in images}
@@ -214,6 +215,7 @@ def test_a_wrong_table_of_similarities_is_told_before_anything_is_computed(
     assert fault.startswith(f"{photo} is no table of similarities")
     assert "--beam is for captions" in evaluate(run, answerer, "--beam", 2).fault
     assert "give one" in evaluate(run, answerer, "--checkpoint", answerer.checkpoint).fault
+    assert "--tokens is for captions" in evaluate(run, answerer, "--tokens", "official").fault
 
 
 @pytest.mark.skipif(find_spec("nltk") is not None, reason="NLTK is installed")

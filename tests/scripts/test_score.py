@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from captioning.metrics.clip import Clip
+from tests.captioning.stand_in_clip import stand_in
 from tests.scripts.conftest import Experiment, Run
 
 NAMES = "abcdefgh"
@@ -36,7 +38,7 @@ def test_results_get_a_table_with_intervals_and_their_scores_as_json(run: Run, f
     assert metrics["scores"]["BLEU-4"] == pytest.approx(100, abs=1e-4)
     assert metrics["results"] == str(files / "good.json")
     assert metrics["made with"]["tokens"] == "PTB-like, pure Python"
-    assert metrics["captions"]["words used"] == len(NAMES) + 2
+    assert metrics["description"]["words used"] == len(NAMES) + 2
     assert "BLEU-4" in outcome.out
     assert "100.00  (100.00 .. 100.00)" in outcome.out
 
@@ -54,16 +56,21 @@ def test_two_models_results_are_compared(run: Run, files: Path) -> None:
     assert f"{compared['ROUGE-L']['second']:.2f}" in line
 
 
-def test_the_references_may_be_those_of_an_experiment(run: Run, captioner: Experiment, tmp_path: Path) -> None:
-    assert (
-        run("evaluate", "--checkpoint", captioner.checkpoint, "--config", captioner.config, "--out", tmp_path).code == 0
-    )
-    expected = json.loads((tmp_path / "metrics.json").read_text())["scores"]
-    results = tmp_path / "captions_results.json"
-    assert run("score", "--results", results, "--config", captioner.config, "--no-meteor").code == 0
+def test_the_references_and_pictures_may_be_those_of_an_experiment_which_evaluate_scores_alike(
+    run: Run, captioner: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Clip, "load", lambda weights, device: stand_in())
+    options = "--config", captioner.config, "--no-meteor", "--out", tmp_path, "--clip"
+    assert run("evaluate", "--checkpoint", captioner.checkpoint, *options).code == 0
+    expected = json.loads((tmp_path / "metrics.json").read_text())
+    assert run("score", "--results", tmp_path / "captions_results.json", *options).code == 0
     metrics = json.loads((tmp_path / "metrics.json").read_text())
-    assert metrics["scores"]["CIDEr-D"] == pytest.approx(expected["CIDEr-D"])
-    assert "not in the training captions" in metrics["captions"]
+    for name in ("CIDEr-D", "CLIPScore", "RefCLIPScore"):
+        assert metrics["scores"][name] == pytest.approx(expected["scores"][name])
+    assert metrics["made with"] == expected["made with"]
+    assert metrics["made with"]["CLIPScore"] == "a stand-in"
+    assert metrics["description"].keys() - expected["description"].keys() == {"not in the training captions"}
+    assert expected["description"].keys() - metrics["description"].keys() == {"unfinished"}
 
 
 def test_what_does_not_fit_is_told(run: Run, files: Path) -> None:
@@ -73,6 +80,8 @@ def test_what_does_not_fit_is_told(run: Run, files: Path) -> None:
     assert short.fault == f"{files / 'short.json'}: 2 of 8 images have no caption: 6, 7"
     neither = run("score", "--results", files / "good.json")
     assert neither.fault.startswith("give either --references")
+    blind = run("score", "--results", files / "good.json", "--references", files / "references.json", "--clip")
+    assert blind.fault == "--clip looks at the pictures, which --references does not tell: give --config instead"
     (files / "none.json").write_text("")
     none = run("score", "--results", files / "none.json", "--references", files / "references.json")
     assert "none.json is empty, but results are a list" in none.fault
