@@ -33,7 +33,7 @@ from vqa.data import VQAData
 from vqa.metrics import Version, measures_for, scored_with
 from vqa.metrics.wups import Similarity, WupTable, wordnet_similarity
 from vqa.module import VQAModule
-from vqa.results import Form, write_answers
+from vqa.results import Form, write_for_server
 
 Told = dict[str, dict[str, Any]]  # the parts of metrics.json: scores, description, made with
 
@@ -107,8 +107,7 @@ def evaluate_answers(options: argparse.Namespace, data_part: Any) -> Told:
     records = data.records(options.split)
     module.attach(data, (options.split,))
     predictions = vqa.evaluation.answer_all(module, data.loader(options.split))
-    asked = [record.question_id for record in records]
-    write_answers(options.out / "answers_results.json", texts(predictions), asked, options.server or "vqa")
+    write_for_server(options.out / "answers_results.json", predictions, records, options.server or "vqa")
     write_confidences(options.out / "answers_confidences.json", predictions)
     if not any(record.answers for record in records):
         return {}

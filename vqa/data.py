@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import torch
@@ -173,7 +173,8 @@ class VQAData(PictureData[VQARecord, VQASource]):
         """
         records = self.records("train")
         texts = (text for record in records for text in (record.question, *record.facts, *record.choices))
-        return list(Vocabulary.build(map(tokenize, texts), self.minimum_count).words)
+        split = lru_cache(maxsize=None)(tokenize)  # a dialogue's facts come again each round, its choices everywhere
+        return list(Vocabulary.build(map(split, texts), self.minimum_count).words)
 
     @cached_property
     def answers(self) -> list[str]:

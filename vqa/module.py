@@ -28,7 +28,7 @@ from common.training.parts import Part, build, find_class, read_part
 from common.training.task import SHOWN, SHOWN_DPI, ShownExample, TaskModule
 from vqa.answers import most_common_answer
 from vqa.data import VQABatch, VQAData
-from vqa.heads import AnswerHead, ClassHead
+from vqa.heads import AnswerHead, ClassHead, Ranked
 from vqa.models import VQAModel, VQAOutput
 from vqa.objectives import AnswerObjective
 from vqa.questions import Encoding, Question, Texts
@@ -141,12 +141,8 @@ class VQAModule(TaskModule):
         output, layout = output.cpu(), features.layout.to("cpu")
         return [
             [
-                Prediction(
-                    *best,
-                    tuple(starmap(Prediction, others)),
-                    maps=self._maps(output, (row, column), layout.select(row), question),
-                )
-                for column, (question, (best, *others)) in enumerate(zip(row_asked, row_answers, strict=True))
+                _prediction(ranked, self._maps(output, (row, column), layout.select(row), question))
+                for column, (question, ranked) in enumerate(zip(row_asked, row_answers, strict=True))
             ]
             for row, (row_asked, row_answers) in enumerate(zip(asked, answers, strict=True))
         ]
@@ -199,6 +195,11 @@ class VQAModule(TaskModule):
         if isinstance(keys, Words):
             weights = weights[..., : len(keys.labels)]
         return AttentionMap(weights, axes, keys, self.model.kind, self.model.level_names)
+
+
+def _prediction(ranked: Ranked, maps: dict[str, AttentionMap]) -> Prediction:
+    best, *others = ranked.best
+    return Prediction(*best, tuple(starmap(Prediction, others)), maps=maps, choice_scores=ranked.choices)
 
 
 def _build_head(objective: Part, answers: list[str], words: Vocabulary) -> AnswerHead:

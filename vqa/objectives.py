@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 
@@ -15,12 +15,18 @@ class AnswerObjective(nn.Module, ABC):
 
     @abstractmethod
     def forward(
-        self, logits: Float[Tensor, "N A"], scores: Float[Tensor, "N A"], votes: Float[Tensor, "N A"]
+        self,
+        logits: Float[Tensor, "N A"],
+        scores: Float[Tensor, "N A"],
+        votes: Float[Tensor, "N A"],
+        keep: Bool[Tensor, "N A"] | None = None,
     ) -> dict[str, Float[Tensor, ""]]:
         """Scalars by name.
 
         scores: of the answers in 0..1, as VQA accuracy gives them. votes: the share of the annotators who gave each.
         Both are rows of zeros where no known answer is right.
+        keep: which answers there are, where not all questions have the same choice; None for all. The logits of the
+            others must leave them no probability.
         """
 
     def probabilities(self, logits: Float[Tensor, "*N A"]) -> Float[Tensor, "*N A"]:
@@ -36,13 +42,20 @@ class LabelCrossEntropy(AnswerObjective):
         self.label_smoothing = label_smoothing
 
     def forward(
-        self, logits: Float[Tensor, "N A"], scores: Float[Tensor, "N A"], votes: Float[Tensor, "N A"]
+        self,
+        logits: Float[Tensor, "N A"],
+        scores: Float[Tensor, "N A"],
+        votes: Float[Tensor, "N A"],
+        keep: Bool[Tensor, "N A"] | None = None,
     ) -> dict[str, Float[Tensor, ""]]:
         """The scalar "cross_entropy" over the questions [N] with a known answer."""
         known = votes.amax(-1) > 0
-        per_question = nn.functional.cross_entropy(
-            logits, votes.argmax(-1), reduction="none", label_smoothing=self.label_smoothing
-        )
+        costs = -logits.log_softmax(-1)
+        per_question = costs.gather(1, votes.argmax(-1, keepdim=True)).squeeze(1)
+        if self.label_smoothing:
+            keep = torch.ones_like(costs, dtype=torch.bool) if keep is None else keep
+            even = costs.where(keep, 0.0).sum(-1) / keep.sum(-1).clamp(min=1)
+            per_question = torch.lerp(per_question, even, self.label_smoothing)
         return {"cross_entropy": (per_question * known).sum() / known.sum().clamp(min=1)}
 
 
@@ -58,7 +71,11 @@ class SoftCrossEntropy(AnswerObjective):
         self.of = of
 
     def forward(
-        self, logits: Float[Tensor, "N A"], scores: Float[Tensor, "N A"], votes: Float[Tensor, "N A"]
+        self,
+        logits: Float[Tensor, "N A"],
+        scores: Float[Tensor, "N A"],
+        votes: Float[Tensor, "N A"],
+        keep: Bool[Tensor, "N A"] | None = None,
     ) -> dict[str, Float[Tensor, ""]]:
         """The scalar "cross_entropy" over the questions [N] with a known answer."""
         return {"cross_entropy": _soft_cross_entropy(logits, scores if self.of == "scores" else votes)}
@@ -69,7 +86,11 @@ class SampledCrossEntropy(AnswerObjective):
     (Yang et al. 2016, released code); its expected value, which is `SoftCrossEntropy` of the votes, in evaluation."""
 
     def forward(
-        self, logits: Float[Tensor, "N A"], scores: Float[Tensor, "N A"], votes: Float[Tensor, "N A"]
+        self,
+        logits: Float[Tensor, "N A"],
+        scores: Float[Tensor, "N A"],
+        votes: Float[Tensor, "N A"],
+        keep: Bool[Tensor, "N A"] | None = None,
     ) -> dict[str, Float[Tensor, ""]]:
         """The scalar "cross_entropy" over the questions [N] with a known answer."""
         if not self.training or not len(votes):
@@ -87,8 +108,9 @@ class BinaryCrossEntropy(AnswerObjective):
 
     Questions without a known answer count: every answer is wrong there.
 
-    reduction: over the questions: their "mean", as of bottom-up top-down and bilinear attention; or the "sum", as of
-        MCAN's released code, which multiplies the gradient by the questions of a batch. Adam takes no notice of that.
+    reduction: over the questions: their "mean", as of bottom-up top-down and bilinear attention; or in training the
+        "sum", as of MCAN's released code, which multiplies the gradient by the questions of a batch. Adam takes no
+        notice of that. In evaluation it is the mean in any case, which does not depend on how batches are cut.
     """
 
     def __init__(self, reduction: Literal["mean", "sum"] = "mean") -> None:
@@ -96,11 +118,16 @@ class BinaryCrossEntropy(AnswerObjective):
         self.reduction = reduction
 
     def forward(
-        self, logits: Float[Tensor, "N A"], scores: Float[Tensor, "N A"], votes: Float[Tensor, "N A"]
+        self,
+        logits: Float[Tensor, "N A"],
+        scores: Float[Tensor, "N A"],
+        votes: Float[Tensor, "N A"],
+        keep: Bool[Tensor, "N A"] | None = None,
     ) -> dict[str, Float[Tensor, ""]]:
         """The scalar "binary_cross_entropy", a sum over the answers."""
         total = nn.functional.binary_cross_entropy_with_logits(logits, scores, reduction="sum")
-        return {"binary_cross_entropy": total / max(len(logits), 1) if self.reduction == "mean" else total}
+        summed = self.reduction == "sum" and self.training
+        return {"binary_cross_entropy": total if summed else total / max(len(logits), 1)}
 
     def probabilities(self, logits: Float[Tensor, "*N A"]) -> Float[Tensor, "*N A"]:
         """The score that each answer is expected to have; they do not compete, and need not sum to one."""

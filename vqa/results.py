@@ -13,20 +13,31 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from common.data.records import VQARecord
+from common.data.records import Prediction, VQARecord
 from common.data.results import Id, check_ids, write_entries, write_results
 from common.errors import DataError
 
-Form: TypeAlias = Literal["vqa", "vizwiz", "gqa"]
-KEYS: dict[Form, tuple[str, str]] = {
+Form: TypeAlias = Literal["vqa", "vizwiz", "gqa", "visdial"]
+KEYS: dict[str, tuple[str, str]] = {
     "vqa": ("question_id", "answer"),
     "vizwiz": ("image", "answer"),
     "gqa": ("questionId", "prediction"),
 }
 
 
+def write_for_server(
+    path: str | Path, predictions: Mapping[Id, Prediction], records: Sequence[VQARecord], form: Form = "vqa"
+) -> None:
+    """Write what a server wants of predictions by question id; raises as `write_answers` and `write_ranks`."""
+    if form == "visdial":
+        write_ranks(path, {key: each.choice_scores for key, each in predictions.items()}, records)
+        return
+    texts = {key: each.text for key, each in predictions.items()}
+    write_answers(path, texts, [record.question_id for record in records], form)
+
+
 def write_answers(
-    path: str | Path, answers: Mapping[Id, str], expected: Collection[Id] | None = None, form: Form = "vqa"
+    path: str | Path, answers: Mapping[Id, str], expected: Collection[Id] | None = None, form: str = "vqa"
 ) -> None:
     """Write answers by question id; raises DataError, and writes nothing, unless the ids are the expected ones."""
     write_results(path, answers, KEYS[form], expected)
@@ -42,6 +53,8 @@ def write_ranks(path: str | Path, scores: Mapping[Id, Sequence[float]], records:
     entries = []
     for record in records:
         given, number = scores[record.question_id], str(record.question_id).rpartition("-")[2]
+        if not record.choices:
+            raise DataError(f"{path}: round {record.question_id!r} offers no answers: read them with `choices: true`")
         if len(given) != len(record.choices) or any(score != score for score in given):
             raise DataError(
                 f"{path}: round {record.question_id!r} offers {len(record.choices)} answers, which need as many scores "

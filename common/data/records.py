@@ -38,6 +38,8 @@ class Scoring:
     answerable: whether the picture shows what the question asks for (VizWiz).
     entailed: ids of the questions that whoever knows this question's answer can answer, too (GQA's consistency).
     valid, plausible: the answers that the question allows, and those that are common in the world (GQA).
+    group: questions of one group have their answers' distribution compared with the true one (GQA's "global" group).
+    rephrases: id of the question that is put in other words (VQA-Rephrasings' consensus).
     relevance: how right each of the record's `choices` is, in 0..1 (Visual Dialog's NDCG).
     """
 
@@ -46,6 +48,8 @@ class Scoring:
     valid: tuple[str, ...] = ()
     plausible: tuple[str, ...] = ()
     relevance: tuple[float, ...] = ()
+    group: str | None = None
+    rephrases: int | str | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,7 @@ class Prediction:
     score: of the text: probability of an answer, what the search ranks a caption by (log-probability, unless told).
     alternatives: the next best texts, best first, each with all that is known of it.
     token_log_probs: one for each token of the text and the end token last; empty for answers.
+    choice_scores: where answers are on offer, of each one, in their order: the higher the better; else empty.
     maps: attention by name: "caption" (word x region); "image" (level x region) and "question" (level x word).
     """
 
@@ -90,3 +95,4 @@ class Prediction:
     alternatives: tuple[Prediction, ...] = ()
     token_log_probs: tuple[float, ...] = ()
     maps: dict[str, AttentionMap] = field(default_factory=dict)
+    choice_scores: tuple[float, ...] = ()

@@ -60,6 +60,29 @@ def test_an_answerer_gets_accuracies_by_type_and_results_for_the_server(
     assert {path.name for path in out.iterdir()} == {"metrics.json", "answers_results.json", "answers_confidences.json"}
 
 
+def test_a_dialogue_s_server_gets_the_ranks_of_all_that_is_on_offer(
+    run: Run, answerer: Experiment, photo: Path, tmp_path: Path
+) -> None:
+    photo.rename(tmp_path / "VisualDialog_val2018_000000000042.jpg")
+    offered = ["red", "2", "yes", "blue", "square", "circle", "no"]
+    turn = {"question": 0, "answer": 0, "gt_index": 0, "answer_options": list(range(7))}
+    dialogue = {"image_id": 42, "caption": "a red circle", "dialog": [turn]}
+    data = {"dialogs": [dialogue], "questions": ["what colour is it"], "answers": offered}
+    (tmp_path / "dialogs.json").write_text(json.dumps({"version": "1.0", "split": "val", "data": data}))
+    relevance = {"image_id": 42, "round_id": 1, "gt_relevance": [1, 0, 0, 0.5, 0, 0, 0]}
+    (tmp_path / "dense.json").write_text(json.dumps([relevance]))
+    files = {"dialogs": str(tmp_path / "dialogs.json"), "dense": str(tmp_path / "dense.json"), "images": str(tmp_path)}
+    test = {"class_path": "common.data.readers.VisDialQuestions", "init_args": files}
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump({"data": {"init_args": {"test": test}}}))
+    outcome = evaluate(run, answerer, "--config", tmp_path / "own.yaml", "--server", "visdial", "--out", tmp_path)
+    assert outcome.code == 0, outcome.err
+    (entry,) = json.loads((tmp_path / "answers_results.json").read_text())
+    assert (entry["image_id"], entry["round_id"], sorted(entry["ranks"])) == (42, 1, [1, 2, 3, 4, 5, 6, 7])
+    scores = json.loads((tmp_path / "metrics.json").read_text())["scores"]
+    assert scores["mean rank"] == entry["ranks"][0]
+    assert {"R@1", "R@5", "MRR", "NDCG"} <= scores.keys()
+
+
 def test_a_model_of_boxes_is_evaluated_on_data_with_boxes(
     run: Run, captioner_of_boxes: Experiment, tmp_path: Path
 ) -> None:

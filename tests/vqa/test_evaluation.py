@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from common.attention import AttentionMap, Boxes
 from common.data.records import NamedBox, Prediction, Scoring, VQARecord
 from common.errors import DataError
 from tests.vqa import recipes
-from vqa.evaluation import answer_all, grounding, score
+from vqa.evaluation import answer_all, grounding, ranking, score
 
 LEFT, RIGHT = NamedBox((0.0, 0.0, 0.4, 1.0), "circle"), NamedBox((0.6, 0.0, 1.0, 1.0), "square")
 LEVELS = ("word", "question")
@@ -84,6 +85,38 @@ def test_what_challenges_ask_for_is_scored_where_the_records_have_it(record: VQA
     unsure = Prediction("red", 0.5, (Prediction("unanswerable", 0.4),))
     scores = score([clear, blurred], {8: unsure, 9: Prediction("unanswerable", 1.0000001)})
     assert (scores["unanswerable/average precision"], scores["unanswerable/F1"]) == (100, 100)
+
+
+def test_choices_are_ranked_where_the_model_has_scored_them(record: VQARecord) -> None:
+    asked = [
+        replace(
+            record,
+            question_id=1,
+            answers=("no",),
+            choices=("no.", " no ", "yes"),
+            scoring=Scoring(relevance=(0.5, 1.0, 0.0)),
+        ),
+        replace(record, question_id=2, answers=("red",), choices=("red", "blue")),
+        replace(record, question_id=3, answers=("green",), choices=("red", "blue")),  # the truth is not on offer
+        replace(record, question_id=4),
+    ]
+    scores = {1: (0.9, 0.5, 0.1), 2: (2.0, -1.0), 3: (0.0, 1.0), 4: ()}
+    found = ranking(asked, {key: Prediction("red", 0.5, choice_scores=each) for key, each in scores.items()})
+    second = 1 / math.log2(3)  # what the second place counts
+    ndcg = 100 * (0.5 + second) / (1 + 0.5 * second)
+    assert found == pytest.approx({"R@1": 50, "MRR": 75, "mean rank": 1.5, "NDCG": ndcg})
+    assert ranking(asked, {key: Prediction("red", 0.5) for key in scores}) == {}
+
+
+def test_rephrasings_and_groups_of_answers_are_scored_where_the_records_have_them(record: VQARecord) -> None:
+    grouped = replace(record, scoring=Scoring(group="colour"))
+    scores = score([grouped], {7: looked("red", [0.25, 0.75], [0.75, 0.25])})
+    assert (scores["distribution"], scores["grounding"]) == (0, pytest.approx(50))
+    again = replace(record, question_id=8, scoring=Scoring(rephrases=7))
+    lonely = replace(record, question_id=9, scoring=Scoring(rephrases=99))  # the question it rephrases is not asked
+    scores = score([record, again, lonely], {key: Prediction("red", 0.5) for key in (7, 8, 9)})
+    assert (scores["CS(1)"], scores["CS(2)"]) == (100, 100)
+    assert "CS(1)" not in score([record, lonely], {key: Prediction("red", 0.5) for key in (7, 9)})
 
 
 def test_a_confidence_that_is_no_number_is_told(record: VQARecord) -> None:

@@ -80,6 +80,7 @@ def test_binary_cross_entropy_is_summed_over_the_answers_of_every_question() -> 
         terms = objective(LOGITS, TARGETS, VOTES)
         assert list(terms) == ["binary_cross_entropy"]
         assert terms["binary_cross_entropy"].item() == pytest.approx(total / count)
+        assert objective.eval()(LOGITS, TARGETS, VOTES)["binary_cross_entropy"].item() == pytest.approx(total / 3)
 
 
 @pytest.mark.parametrize("objective", [LabelCrossEntropy(), SoftCrossEntropy(), SampledCrossEntropy()])

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from common.data.records import VQARecord
+from common.data.records import Prediction, VQARecord
 from common.errors import DataError
-from vqa.results import write_answers, write_ranks
+from vqa.results import write_answers, write_for_server, write_ranks
 
 
 @pytest.mark.parametrize(
@@ -56,6 +56,17 @@ def test_choices_are_ranked_from_one_and_equal_ones_keep_their_order(tmp_path: P
     ]
 
 
+def test_a_server_gets_ranks_or_answers(tmp_path: Path) -> None:
+    predictions = {"42-3": Prediction("no", 0.6, choice_scores=(0.1, 0.7, 0.1))}
+    written = {
+        "visdial": {"image_id": 42, "round_id": 3, "ranks": [2, 1, 3]},
+        "gqa": {"questionId": "42-3", "prediction": "no"},
+    }
+    for form, entry in written.items():
+        write_for_server(tmp_path / "results.json", predictions, [asked()], form)  # type: ignore[arg-type]
+        assert json.loads((tmp_path / "results.json").read_text()) == [entry]
+
+
 @pytest.mark.parametrize(
     ("scores", "record", "message"),
     [
@@ -66,6 +77,7 @@ def test_choices_are_ranked_from_one_and_equal_ones_keep_their_order(tmp_path: P
             "round '42-3' offers 3 answers, which need as many scores that are numbers, not 2",
         ),
         ({"42-3": [1.0, 2.0, float("nan")]}, asked(), "as many scores that are numbers"),
+        ({"42-3": []}, asked(choices=()), "offers no answers: read them with `choices: true`"),
         ({7: [1.0, 2.0, 3.0]}, asked(7), "question 7 is no round of a dialogue, such as '42-3'"),
     ],
 )

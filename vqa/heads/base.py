@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -16,7 +17,16 @@ from vqa.questions import Question
 
 RANKED = 5  # answers that a prediction names: the best, and the next best
 
-Ranked = list[tuple[str, float]]  # answers with their probabilities, best first
+
+class Ranked(NamedTuple):
+    """The answers to one question.
+
+    best: the likeliest with their probabilities, best first: `RANKED` of them, or all on offer if there are fewer.
+    choices: where answers are on offer, the logit of each, in their order; -inf of one that cannot be judged.
+    """
+
+    best: list[tuple[str, float]]
+    choices: tuple[float, ...] = ()
 
 
 class AnswerHead(nn.Module, ABC):
@@ -34,10 +44,10 @@ class AnswerHead(nn.Module, ABC):
 
     @abstractmethod
     def answers(self, output: Float[Tensor, "B Q W"], asked: Sequence[Sequence[Question]]) -> list[list[Ranked]]:
-        """The likeliest answers to each question: `RANKED` of them, or all on offer if there are fewer."""
+        """The answers to each question."""
 
 
-def rank(answers: Sequence[str], probabilities: Float[Tensor, " N"]) -> Ranked:
+def rank(answers: Sequence[str], probabilities: Float[Tensor, " N"]) -> list[tuple[str, float]]:
     """The likeliest of N answers; of equally likely ones the first comes first."""
     best = probabilities.sort(descending=True, stable=True)
     pairs = zip(best.indices[:RANKED].tolist(), best.values[:RANKED].tolist(), strict=True)

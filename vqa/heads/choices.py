@@ -13,7 +13,7 @@ from common.errors import DataError
 from vqa.data import VQABatch
 from vqa.heads.base import AnswerHead, Ranked, rank
 from vqa.objectives import AnswerObjective
-from vqa.questions import Encoding, Question, Texts
+from vqa.questions import Choices, Encoding, Question, Texts
 
 NEVER = -1e4  # the logit of a choice that is not there: finite, as zero times it must be zero
 
@@ -43,13 +43,16 @@ class ChoiceHead(AnswerHead):
         Raises:
             DataError: no question of the batch has choices.
         """
-        logits, scores, asked = self._offered(output, batch)
-        return self.objective(logits[asked], scores[asked], scores[asked])
+        logits, offered = self._offered(output, batch)
+        asked = offered.keep.any(-1)
+        scores = offered.scores[asked]
+        return self.objective(logits[asked], scores, scores, offered.keep[asked])
 
     def accuracy(self, output: Float[Tensor, "B Q W"], batch: VQABatch) -> Float[Tensor, ""]:
         """The mean score of the likeliest choices, in percent."""
-        logits, scores, asked = self._offered(output, batch)
-        return 100 * scores.gather(2, logits.argmax(-1, keepdim=True)).squeeze(2)[asked].mean()
+        logits, offered = self._offered(output, batch)
+        scores = offered.scores.gather(2, logits.argmax(-1, keepdim=True)).squeeze(2)
+        return 100 * scores[offered.keep.any(-1)].mean()
 
     def answers(self, output: Float[Tensor, "B Q W"], asked: Sequence[Sequence[Question]]) -> list[list[Ranked]]:
         """Of the choices.
@@ -63,20 +66,20 @@ class ChoiceHead(AnswerHead):
         texts = self.encoding.texts([[question.choices for question in row] for row in asked]).to(output.device)
         logits = self._score(output, texts).float().cpu()
         return [
-            [
-                rank(question.choices, self.objective.probabilities(logits[row, column, : len(question.choices)]))
-                for column, question in enumerate(questions)
-            ]
+            [self._ranked(question.choices, logits[row, column]) for column, question in enumerate(questions)]
             for row, questions in enumerate(asked)
         ]
 
-    def _offered(self, output: Tensor, batch: VQABatch) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits and scores [B Q N] of the choices, and the questions [B Q] that have some."""
+    def _ranked(self, choices: Sequence[str], logits: Float[Tensor, " N"]) -> Ranked:
+        offered = logits[: len(choices)]
+        return Ranked(rank(choices, self.objective.probabilities(offered)), tuple(offered.tolist()))
+
+    def _offered(self, output: Tensor, batch: VQABatch) -> tuple[Tensor, Choices]:
+        """The choices and their logits [B Q N]."""
         if batch.choices is None:
             raise DataError("no question of a batch comes with choices, which this model chooses from")
-        keep = batch.choices.keep
-        logits = self._score(output, batch.choices.texts).masked_fill(~keep, NEVER)
-        return logits, batch.choices.scores, keep.any(-1)
+        logits = self._score(output, batch.choices.texts)
+        return logits.masked_fill(~batch.choices.keep, NEVER), batch.choices
 
     def _score(self, output: Float[Tensor, "B Q W"], texts: Texts) -> Float[Tensor, "B Q N"]:
         shape = texts.keep.shape[:2]

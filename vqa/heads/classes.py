@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -47,10 +48,12 @@ class ClassHead(AnswerHead):
             [
                 self._chosen(output[row, column], question.choices)
                 if question.choices
-                else [
-                    (self.known[index], probability)
-                    for index, probability in zip(indices[row][column], probabilities[row][column], strict=True)
-                ]
+                else Ranked(
+                    [
+                        (self.known[index], probability)
+                        for index, probability in zip(indices[row][column], probabilities[row][column], strict=True)
+                    ]
+                )
                 for column, question in enumerate(questions)
             ]
             for row, questions in enumerate(asked)
@@ -60,10 +63,11 @@ class ClassHead(AnswerHead):
         classes = [self._class(choice) for choice in choices]
         known = [place for place, each in enumerate(classes) if each is not None]
         if not known:
-            return rank(choices, torch.full((len(choices),), 1 / len(choices)))
-        probabilities = torch.zeros(len(choices))
-        probabilities[known] = self.objective.probabilities(logits[[classes[place] for place in known]])
-        return rank(choices, probabilities)
+            return Ranked(rank(choices, torch.full((len(choices),), 1 / len(choices))), (-math.inf,) * len(choices))
+        probabilities, offered = torch.zeros(len(choices)), torch.full((len(choices),), -math.inf)
+        offered[known] = logits[[classes[place] for place in known]]
+        probabilities[known] = self.objective.probabilities(offered[known])
+        return Ranked(rank(choices, probabilities), tuple(offered.tolist()))
 
     def _class(self, choice: str) -> int | None:
         """The number of the answer as it is written, or in VQA's normal form."""

@@ -123,8 +123,8 @@ class GeneratedAnswer(AnswerHead):
         written = self._write(output[batch.asked], GREEDY)
         self.train(was_training)
         scores = [
-            row[self.index[answers[0][0]]] if answers[0][0] in self.index else row.new_zeros(())
-            for row, answers in zip(batch.targets[batch.asked], written, strict=True)
+            row[self.index[text]] if text in self.index else row.new_zeros(())
+            for row, text in zip(batch.targets[batch.asked], (ranked.best[0][0] for ranked in written), strict=True)
         ]
         return 100 * torch.stack(scores).mean()
 
@@ -137,6 +137,6 @@ class GeneratedAnswer(AnswerHead):
     def _write(self, fused: Float[Tensor, "N W"], beam: int) -> list[Ranked]:
         found = beam_search(self.decoder, FusedQuestions(fused), Search(beam, self.search.longest))
         return [
-            [(" ".join(self.words.decode(each.tokens)), math.exp(each.score)) for each in answers[:RANKED]]
+            Ranked([(" ".join(self.words.decode(each.tokens)), math.exp(each.score)) for each in answers[:RANKED]])
             for answers in found
         ]

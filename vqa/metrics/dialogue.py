@@ -16,7 +16,7 @@ AMONG = (1, 5, 10)
 
 
 def score_ranking(scores: Options, truth: Sequence[int] | Int[np.ndarray, " N"]) -> dict[str, float]:
-    """R@1, R@5, R@10 and MRR in percent, and the mean rank, of the option that a person gave.
+    """R@1, R@5, R@10 and MRR in percent, and the mean rank, of the option that a person gave; R@k of more options.
 
     scores: [N O] of each question's options; equal ones keep their order. truth: [N], the number of the true option.
     Raises DataError where there is none, or a score that is no number.
@@ -26,7 +26,7 @@ def score_ranking(scores: Options, truth: Sequence[int] | Int[np.ndarray, " N"])
     if true.shape != ranks.shape[:1] or not ((true >= 0) & (true < ranks.shape[1])).all():
         raise DataError(f"the true options must be {ranks.shape[0]} numbers below {ranks.shape[1]}")
     rank = ranks[np.arange(len(true)), true]
-    scored = {f"R@{most}": 100 * float((rank <= most).mean()) for most in AMONG}
+    scored = {f"R@{most}": 100 * float((rank <= most).mean()) for most in AMONG if most < ranks.shape[1]}
     return scored | {"MRR": 100 * float((1 / rank).mean()), "mean rank": float(rank.mean())}
 
 

@@ -35,17 +35,17 @@ def gqa_scores(predictions: Mapping[Id, str], records: Sequence[VQARecord]) -> d
     return {name: 100 * fmean(groups[name]) for name in ("consistency", "validity", "plausibility") if groups[name]}
 
 
-def distribution(predictions: Mapping[Id, str], records: Sequence[VQARecord], groups: Mapping[Id, str]) -> float:
+def distribution(predictions: Mapping[Id, str], records: Sequence[VQARecord]) -> float:
     """How far the answers' distribution is from the true one: chi-square by group, its mean, over 100; lower is better.
 
-    groups: a name for each question that counts, GQA's "global" group. A group weighs as much as it has questions; what
-    is answered but never true adds nothing.
+    Groups are those of the records' `scoring`; questions in none do not count. A group weighs as much as it has
+    questions; what is answered but never true adds nothing.
     """
     true, given = defaultdict(Counter), defaultdict(Counter)  # type: ignore[var-annotated]
     for record in records:
-        if record.question_id in groups:
-            true[groups[record.question_id]][record.answers[0]] += 1
-            given[groups[record.question_id]][predictions[record.question_id]] += 1
+        if group := record.scoring.group:
+            true[group][record.answers[0]] += 1
+            given[group][predictions[record.question_id]] += 1
     weighted = sum(_chi_square(true[name], given[name]) * true[name].total() for name in true)
     return weighted / max(sum(counts.total() for counts in true.values()), 1) / 100
 

@@ -67,7 +67,12 @@ class GQAQuestions(VQASource):
                         types=_groups(types),
                         boxes=tuple(boxes.values()),
                         focus=_focus(question, boxes, where) if graphs else (),
-                        scoring=Scoring(None, _entailed(question, question_id, where), valid, plausible),
+                        scoring=Scoring(
+                            entailed=_entailed(question, question_id, where),
+                            valid=valid,
+                            plausible=plausible,
+                            group=_group(question, where),
+                        ),
                     )
                 )
         return records
@@ -145,7 +150,7 @@ def _lean_questions() -> Slim:
     def slim(entry: Entry) -> Entry:
         if "imageId" not in entry:
             return entry
-        kept = ("question", "imageId", "answer", "types", "entailed", "annotations")
+        kept = ("question", "imageId", "answer", "types", "entailed", "annotations", "groups")
         entry = {key: entry[key] for key in kept if key in entry}
         if isinstance(listed := entry.get("entailed"), list) and all(isinstance(each, str) for each in listed):
             entry["entailed"] = [ids.setdefault(each, each) for each in listed]
@@ -179,6 +184,14 @@ def _groups(types: dict[str, str]) -> tuple[str, ...]:
 
 def _entailed(question: Entry, question_id: str, where: str) -> tuple[str, ...]:
     return tuple(each for each in _texts(question.get("entailed", []), f"{where}: 'entailed'") if each != question_id)
+
+
+def _group(question: Entry, where: str) -> str | None:
+    """The group whose distribution of answers is compared; questions of attributes that nobody grouped have none."""
+    groups = question.get("groups") or {}
+    if not isinstance(groups, dict):
+        raise DataError(f"{where} has the groups {groups!r} where an object is wanted, such as {{'global': 'color'}}")
+    return None if groups.get("global") is None else require_text(groups["global"], f"{where}: the global group")
 
 
 def _texts(listed: object, where: str) -> tuple[str, ...]:

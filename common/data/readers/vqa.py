@@ -19,8 +19,10 @@ from common.data.readers.checks import (
 )
 from common.data.readers.names import coco_names
 from common.data.readers.sources import VQASource
-from common.data.records import NamedBox, VQARecord
+from common.data.records import NamedBox, Scoring, VQARecord
 from common.errors import DataError
+
+NOTHING_MORE = Scoring()  # of all questions but rephrasings: one will do for a million
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,9 @@ class VQAQuestions(VQASource):
     """A VQA questions JSON with its annotations JSON, or without where the answers are to be found.
 
     The files are as visualqa.org describes them: `questions` with `question_id`, `image_id` and `question`, and in v1's
-    MultipleChoice files `multiple_choices`; `annotations` with `question_id`, `question_type`, `answer_type` and ten
-    `answers`. The groups that a question is scored in are its two types, "what color" and "other".
+    MultipleChoice files `multiple_choices`, in VQA-Rephrasings' `rephrasing_of`; `annotations` with `question_id`,
+    `question_type`, `answer_type` and ten `answers`. The groups that a question is scored in are its two types, "what
+    color" and "other".
 
     An `images` list in either file gives the images' names and boxes, and `focus` in an annotation the indexes of the
     boxes that the question singles out. Without such a list the names are COCO's (see `coco_names`) or, where
@@ -89,6 +92,7 @@ class VQAQuestions(VQASource):
             boxes=boxes,
             focus=_focus(annotation, boxes, where),
             choices=texts(question, "multiple_choices", where),
+            scoring=_scoring(question, where),
         )
 
 
@@ -108,6 +112,15 @@ class _Files:
         if kind.startswith("abstract") and isinstance(image_id, int):
             return (f"{kind}_{subtype}_{image_id:012d}.png",)
         return coco_names(image_id, (subtype.replace("-dev", ""),), where)  # test-dev2015 is a part of test2015
+
+
+def _scoring(question: Entry, where: str) -> Scoring:
+    original = question.get("rephrasing_of")
+    if original is None:
+        return NOTHING_MORE
+    if isinstance(original, bool) or not isinstance(original, (int, str)):
+        raise DataError(f"{where} is a rephrasing_of {original!r}, which is no question's id")
+    return Scoring(rephrases=original)
 
 
 def _focus(annotation: Entry, boxes: tuple[NamedBox, ...], where: str) -> tuple[NamedBox, ...]:

@@ -35,14 +35,15 @@ def test_known_answers_are_ranked_by_their_probabilities() -> None:
     head = ClassHead(ANSWERS, LabelCrossEntropy())
     logits = torch.tensor([[[0.0, math.log(3), math.log(4), math.log(2)]]])
     ((found,),) = head.answers(logits, [[Question("is it")]])
-    assert [answer for answer, _ in found] == ["2", "no", "red", "yes"]
-    assert [probability for _, probability in found] == pytest.approx([0.4, 0.3, 0.2, 0.1])
+    assert found.choices == ()
+    assert [answer for answer, _ in found.best] == ["2", "no", "red", "yes"]
+    assert [probability for _, probability in found.best] == pytest.approx([0.4, 0.3, 0.2, 0.1])
 
 
 def test_the_probabilities_are_those_that_the_objective_trains() -> None:
     head = ClassHead(ANSWERS, BinaryCrossEntropy())
     ((found,),) = head.answers(torch.tensor([[[0.0, math.log(3), -9.0, -9.0]]]), [[Question("is it")]])
-    assert dict(found[:2]) == pytest.approx({"no": 0.75, "yes": 0.5})
+    assert dict(found.best[:2]) == pytest.approx({"no": 0.75, "yes": 0.5})
 
 
 def test_with_choices_the_answer_is_one_of_them_and_unknown_ones_come_last() -> None:
@@ -50,9 +51,10 @@ def test_with_choices_the_answer_is_one_of_them_and_unknown_ones_come_last() -> 
     logits = torch.tensor([[[9.0, 0.0, math.log(3), 0.0], [9.0, 0.0, math.log(3), 0.0]]])
     asked = [Question("how many", choices=("No", "blue", "Two.")), Question("what", choices=("blue", "green"))]
     ((first, second),) = head.answers(logits, [asked])
-    assert [answer for answer, _ in first] == ["Two.", "No", "blue"]
-    assert [probability for _, probability in first] == pytest.approx([0.75, 0.25, 0])
-    assert second == [("blue", 0.5), ("green", 0.5)]
+    assert [answer for answer, _ in first.best] == ["Two.", "No", "blue"]
+    assert [probability for _, probability in first.best] == pytest.approx([0.75, 0.25, 0])
+    assert first.choices == pytest.approx((0.0, -math.inf, math.log(3)))
+    assert second == ([("blue", 0.5), ("green", 0.5)], (-math.inf, -math.inf))
 
 
 # Choices by their words
@@ -76,23 +78,24 @@ def test_choices_are_scored_by_the_product_of_their_words_with_the_output() -> N
         tokens = [torch.tensor([encoding.encode(choice)]) for choice in question.choices]
         logits = torch.stack([head.choices.sentence(each, each > 0)[0] @ z / 2 for each in tokens])
         probabilities = logits.softmax(0)
-        assert [p for _, p in ranked] == pytest.approx(probabilities.sort(descending=True).values.tolist())
-        assert ranked[0][0] == question.choices[int(probabilities.argmax())]
+        assert ranked.choices == pytest.approx(logits.tolist(), abs=1e-6)
+        assert [p for _, p in ranked.best] == pytest.approx(probabilities.sort(descending=True).values.tolist())
+        assert ranked.best[0][0] == question.choices[int(probabilities.argmax())]
     scored = batch(torch.zeros(1, 2, 3), choices=offered)
-    expected = [-math.log(dict(answers[0])["cat"]), -math.log(dict(answers[1])["dog"])]
+    expected = [-math.log(dict(answers[0].best)["cat"]), -math.log(dict(answers[1].best)["dog"])]
     assert head.losses(output, scored)["cross_entropy"].item() == pytest.approx(sum(expected) / 2, rel=1e-5)
-    right = [answers[0][0][0] == "cat", answers[1][0][0] == "dog"]
+    right = [answers[0].best[0][0] == "cat", answers[1].best[0][0] == "dog"]
     assert head.accuracy(output, scored).item() == pytest.approx(100 * sum(right) / 2)
 
 
-@pytest.mark.parametrize("objective", [LabelCrossEntropy(), BinaryCrossEntropy()])
+@pytest.mark.parametrize("objective", [LabelCrossEntropy(), LabelCrossEntropy(0.2), BinaryCrossEntropy()])
 def test_choices_that_are_not_there_cost_and_teach_nothing(objective: Any) -> None:
     head, offered, _ = choices()
     head.objective = objective
     output = torch.randn(1, 2, 4, requires_grad=True)
     (loss,) = head.losses(output, batch(torch.zeros(1, 2, 3), choices=offered)).values()
     loss.backward()
-    assert loss.isfinite()
+    assert loss < 5
     wide = Choices(offered.texts, offered.keep.clone(), offered.scores)
     wide.keep[0, 1] = False
     (first,) = head.losses(output, batch(torch.zeros(1, 2, 3), choices=wide)).values()
@@ -100,6 +103,22 @@ def test_choices_that_are_not_there_cost_and_teach_nothing(objective: Any) -> No
     alone = Choices(texts, wide.keep[:, :1], offered.scores[:, :1])
     (expected,) = head.losses(output[:, :1], batch(torch.zeros(1, 1, 3), choices=alone)).values()
     torch.testing.assert_close(first, expected)
+
+
+def test_more_choices_than_a_prediction_names_are_all_scored_in_their_order() -> None:
+    head, _, _ = choices()
+    offered = tuple(f"dog {number}" for number in range(100))
+    ((found,),) = head.answers(torch.randn(1, 1, 4), [[Question("a", choices=offered)]])
+    assert (len(found.best), len(found.choices)) == (5, 100)
+
+
+def test_smoothed_labels_are_spread_over_the_choices_that_there_are() -> None:
+    head, offered, asked = choices()
+    head.objective, output = LabelCrossEntropy(0.2), torch.randn(1, 2, 4)
+    logits = [torch.tensor(ranked.choices).log_softmax(0) for ranked in head.answers(output, asked)[0]]
+    expected = [0.8 * row[true] + 0.2 * row.mean() for row, true in zip(logits, (1, 0), strict=True)]
+    loss = head.losses(output, batch(torch.zeros(1, 2, 3), choices=offered))["cross_entropy"]
+    assert loss.item() == pytest.approx(-sum(expected).item() / 2, rel=1e-5)
 
 
 def test_a_question_without_choices_is_refused() -> None:
@@ -131,9 +150,9 @@ def test_the_loss_is_the_mean_over_the_words_of_the_most_common_answer_and_its_e
 def test_step_by_step_the_decoder_is_what_it_is_at_once_and_answers_have_their_probability() -> None:
     head, output = writer(), torch.randn(1, 1, 8)
     ((found,),) = head.answers(output, [[Question("what")]])
-    assert 1 < len(found) <= 5
-    assert [p for _, p in found] == sorted((p for _, p in found), reverse=True)
-    for text, probability in found:
+    assert 1 < len(found.best) <= 5
+    assert [p for _, p in found.best] == sorted((p for _, p in found.best), reverse=True)
+    for text, probability in found.best:
         words = [START, *head.words.encode(text.split()), END]
         logits = head.decoder(output[0], torch.tensor([words[:-1]]))[0].log_softmax(-1)
         total = sum(logits[t, word].item() for t, word in enumerate(words[1:]))
@@ -152,8 +171,8 @@ def test_a_writer_learns_its_answers() -> None:
     assert head.accuracy(output, scored) == 100
     assert head.training
     (found,) = head.eval().answers(output, [[Question("a"), Question("b"), Question("c")]])
-    assert [ranked[0][0] for ranked in found] == ["red dog", "cat", "a red cat"]
-    assert all(ranked[0][1] > 0.8 for ranked in found)
+    assert [ranked.best[0][0] for ranked in found] == ["red dog", "cat", "a red cat"]
+    assert all(ranked.best[0][1] > 0.8 for ranked in found)
 
 
 # In a model

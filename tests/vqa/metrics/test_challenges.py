@@ -84,13 +84,15 @@ def test_gqa_asks_for_consistent_valid_and_plausible_answers() -> None:
 
 
 def test_gqa_compares_the_distribution_of_answers_by_groups() -> None:
-    records = [question(number, answer) for number, answer in enumerate(["red"] * 6 + ["blue"] * 2 + ["yes"] * 4)]
+    true = ["red"] * 6 + ["blue"] * 2 + ["yes"] * 4
+    records = [
+        question(number, answer, group="colour" if number < 8 else "is it") for number, answer in enumerate(true)
+    ]
     answers = dict(enumerate(["red"] * 4 + ["blue"] * 3 + ["green"] + ["yes"] * 4))
-    groups = {number: "colour" if number < 8 else "is it" for number in range(12)}
     colour = (4 - 6) ** 2 / 6 + (3 - 2) ** 2 / 2
-    assert distribution(answers, records, groups) == pytest.approx(colour * 8 / 12 / 100)
-    assert distribution({each.question_id: each.answers[0] for each in records}, records, groups) == 0
-    assert distribution(answers, records, {}) == 0
+    assert distribution(answers, records) == pytest.approx(colour * 8 / 12 / 100)
+    assert distribution({each.question_id: each.answers[0] for each in records}, records) == 0
+    assert distribution({1: "x"}, [question(1, "red")]) == 0
 
 
 def test_gqa_s_grounding_counts_regions_by_what_lies_in_the_objects() -> None:
@@ -119,6 +121,7 @@ def test_ranked_options_are_scored_as_by_loops() -> None:
         assert found[f"R@{most}"] == pytest.approx(100 * sum(each <= most for each in rank) / 30)
     assert found["MRR"] == pytest.approx(100 * sum(1 / each for each in rank) / 30)
     assert found["mean rank"] == pytest.approx(sum(rank) / 30)
+    assert "R@10" not in score_ranking([[0.1] * 10], [0])  # of ten options, ten are all
     gains = []
     for row, relevant in zip(scores, relevance, strict=True):
         depth = sum(each > 0 for each in relevant)

@@ -67,7 +67,9 @@ def test_questions_are_read_by_their_ids_with_objects_and_what_the_official_scor
         ("open", "query", "rel"),
         boxes=(PIPE, WALL),
         focus=(WALL, PIPE),  # each once, those of the question first
-        scoring=Scoring(None, ("02",), ("pipe", "clock"), ("clock",)),  # a question does not entail itself
+        scoring=Scoring(
+            None, ("02",), ("pipe", "clock"), ("clock",), group="thing"
+        ),  # a question does not entail itself
     )
     assert second.types == ("binary", "verify", "rel")
     assert (second.boxes, second.focus, second.scoring.entailed) == ((), (), ())
@@ -108,6 +110,7 @@ def test_what_two_things_have_in_common_is_a_color_material_or_shape(pictures: s
         ({"01": question("gone")}, None, None, "question 01 names the image .*gone.jpg, which is not there"),
         ({"01": question(2405722)}, None, None, "the imageId is 2405722 where text is wanted"),  # type: ignore[arg-type]
         ({"01": question(types="query")}, None, None, "has the types 'query' where an object is wanted"),
+        ({"01": question(groups="thing")}, None, None, "has the groups 'thing' where an object is wanted"),
         ({"01": question(entailed="02")}, None, None, "'entailed' is 02 where a list of texts is wanted"),
         ({"01": question(answer=3)}, None, None, "the answer is 3 where text is wanted"),
         ([question()], None, None, "q.json holds a JSON list, but GQA questions is wanted here"),

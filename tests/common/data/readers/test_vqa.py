@@ -8,8 +8,10 @@ from common.data.records import NamedBox, VQARecord
 from common.errors import DataError
 
 
-def asked(question_id: int = 420, image_id: int | str = 42, question: str = "What is it?") -> dict[str, Any]:
-    return {"question_id": question_id, "image_id": image_id, "question": question}
+def asked(
+    question_id: int = 420, image_id: int | str = 42, question: str = "What is it?", **more: Any
+) -> dict[str, Any]:
+    return {"question_id": question_id, "image_id": image_id, "question": question} | more
 
 
 def answered(question_id: int = 420, *answers: str, **more: Any) -> dict[str, Any]:
@@ -67,12 +69,19 @@ def test_a_list_of_images_gives_names_boxes_and_focus(images: str, write: Any) -
     assert record.focus == (ball,)
 
 
+def test_a_rephrasing_tells_what_it_rephrases(images: str, write: Any) -> None:
+    given = questions(asked(42), asked(421, rephrasing_of=42))
+    original, rephrased = VQAQuestions(write("q.json", given), images).read()
+    assert (original.scoring.rephrases, rephrased.scoring.rephrases) == (None, 42)
+
+
 @pytest.mark.parametrize(
     ("given", "annotations", "message"),
     [
         (questions(asked(question="")), None, "question 420 is empty"),
         (questions({"question": "What?"}), None, r"questions\[0\] has no 'question_id', 'image_id'"),
         (questions(asked(), asked()), None, "has the question 420 twice"),
+        (questions(asked(rephrasing_of=[1])), None, r"is a rephrasing_of \[1\], which is no question's id"),
         (
             questions(asked(image_id=1)),
             None,
