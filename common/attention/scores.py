@@ -167,6 +167,8 @@ class GatedScore(Score):
         self.map_query = nn.Linear(query_dim, 2 * hidden_dim, bias=False)  # of W and W'
         self.map_key = nn.Linear(key_dim, 2 * hidden_dim)
         self.score = nn.Linear(hidden_dim, 1, bias=False)
+        for layer in (self.map_query, self.map_key, self.score):
+            nn.init.xavier_uniform_(layer.weight)  # a gate halves what passes; PyTorch's own would leave too little
 
     def project(self, keys: Float[Tensor, "B N K"]) -> Float[Tensor, "B N E"]:
         """The keys' part of both products, with the offsets."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -32,8 +33,7 @@ class FusedQuestions:
         return self.values.new_zeros(len(self.values), 0, dtype=torch.bool)
 
 
-@dataclass(frozen=True)
-class AnswerState:
+class AnswerState(NamedTuple):
     """Hidden state and cell of the LSTM for Q sequences of each question."""
 
     hidden: Float[Tensor, "N Q W"]
@@ -135,7 +135,9 @@ class GeneratedAnswer(AnswerHead):
         return [row[: len(questions)] for row, questions in zip(rows, asked, strict=True)]
 
     def _write(self, fused: Float[Tensor, "N W"], beam: int) -> list[Ranked]:
-        found = beam_search(self.decoder, FusedQuestions(fused), Search(beam, self.search.longest))
+        found = beam_search(
+            self.decoder, FusedQuestions(fused), Search(beam, self.search.longest, best=min(beam, RANKED))
+        )
         return [
             Ranked([(" ".join(self.words.decode(each.tokens)), math.exp(each.score)) for each in answers[:RANKED]])
             for answers in found

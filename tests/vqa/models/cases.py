@@ -78,6 +78,7 @@ MODELS: dict[str, Callable[[], VQAModel]] = {
     ),
     "glimpses": lambda: ShowAskAttendAnswer(*SIZES, lstm(), glimpses=2, attention_dim=5, hidden_dim=6),
     "bottom-up": lambda: BottomUpTopDown(*SIZES, gru(), hidden_dim=5),
+    "bottom-up, normalised": lambda: BottomUpTopDown(*SIZES, gru(), hidden_dim=5, normalise=True),
     "bilinear": lambda: BilinearAttentionNetwork(*SIZES, gru(), bilinear),
     "mcan": lambda: ModularCoAttentionNetwork(*SIZES, lstm(), partial(guided, summary_dim=8)),
     "mcan, stacking, without recurrence": lambda: ModularCoAttentionNetwork(

@@ -66,6 +66,11 @@ def bottom_up(p: dict[str, Array], q: Array, regions: Array, keep: NDArray[np.bo
     return affine(p, "classify.3", gated(p, "classify.1", joint))
 
 
+def bottom_up_normalised(p: dict[str, Array], q: Array, regions: Array, keep: NDArray[np.bool_]) -> Array:
+    centred = regions - regions.mean(1, keepdims=True)
+    return bottom_up(p, q, centred / np.sqrt(centred.var(1, keepdims=True) + 1e-5), keep)
+
+
 def mean_pooled(p: dict[str, Array], q: Array, regions: Array, keep: NDArray[np.bool_]) -> Array:
     mean = np.mean(regions[keep], axis=0)
     joint = np.tanh(affine(p, "map_question", q)) * np.tanh(affine(p, "map_picture", mean / np.linalg.norm(mean)))
@@ -76,6 +81,7 @@ EQUATIONS: dict[str, Any] = {
     "stacked, lstm": stacked,
     "glimpses": glimpses,
     "bottom-up": bottom_up,
+    "bottom-up, normalised": bottom_up_normalised,
     "mean pooled": mean_pooled,
     "question only": lambda p, q, regions, keep: affine(p, "classify.1", q),
     "image only": lambda p, q, regions, keep: affine(p, "classify.1", np.mean(regions[keep], axis=0)),
