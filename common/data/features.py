@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -56,7 +56,7 @@ class FeatureCache:
         cls,
         folder: str | Path,
         fingerprint: str,
-        images: Iterable[Path] | Mapping[Path, str],
+        images: Collection[Path] | Mapping[Path, str],
         encode: Encode,
         dtype: DType = "float16",
         batch_size: int = 32,
@@ -78,19 +78,21 @@ class FeatureCache:
         folder = Path(folder)
         stamps = _stamps(images, complain)
         cache = cls(folder, _current(_read_headers(folder, fingerprint, dtype), stamps))
-        missing = [Path(key) for key in stamps if key not in cache._rows]
+        named = {_key(image): image for image in images}  # as they are given: `encode` knows them by that name
+        missing = [named[key] for key in stamps if key not in cache._rows]
         with tqdm(total=len(missing), desc="features", unit="image", disable=not missing) as progress:
             for start in range(0, len(missing), SHARD_SIZE):
-                planned = {str(path): stamps[str(path)] for path in missing[start : start + SHARD_SIZE]}
+                paths = missing[start : start + SHARD_SIZE]
+                planned = {_key(path): stamps[_key(path)] for path in paths}
                 shard = folder / f"{hashlib.sha256(json.dumps(planned).encode()).hexdigest()[:16]}.safetensors"
                 if shard.exists():  # another run has been faster
                     progress.update(len(planned))
                     continue
-                paths, encoded = [Path(key) for key in planned], []
+                encoded = []
                 for at in range(0, len(paths), batch_size):
                     encoded += _encode(paths[at : at + batch_size], encode, getattr(torch, dtype), complain)
                     progress.update(len(paths[at : at + batch_size]))
-                done = {str(path): planned[str(path)] for batch, _ in encoded for path in batch}
+                done = {_key(path): planned[_key(path)] for batch, _ in encoded for path in batch}
                 if done:
                     write_shard(shard, fingerprint, dtype, done, [features for _, features in encoded])
         return cls.open(folder, fingerprint)
@@ -127,7 +129,7 @@ def _key(image: Path) -> str:
     return os.path.abspath(image)
 
 
-def _stamps(images: Iterable[Path] | Mapping[Path, str], complain: Complain | None) -> dict[str, str]:
+def _stamps(images: Collection[Path] | Mapping[Path, str], complain: Complain | None) -> dict[str, str]:
     """Size and time of change of each image, and what else its features depend on."""
     stamps = {}
     for image, more in images.items() if isinstance(images, Mapping) else ((image, "") for image in images):

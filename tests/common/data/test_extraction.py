@@ -47,6 +47,16 @@ def test_regions_of_given_boxes_are_cached_as_they_are_computed(
     assert torch.equal(cached.layout.corners, direct.layout.rectangles())
 
 
+def test_pictures_may_be_named_from_the_folder_one_is_in(
+    records: list[CaptionRecord], encoder: RegionEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    near = [replace(record, image=Path(record.image.name)) for record in records]
+    cache = extract(encoder, near, "cache")
+    assert len(cache) == 3
+    assert all(record.image in cache for record in (*near, *records))
+
+
 def test_regions_are_computed_again_where_the_boxes_have_changed(
     records: list[CaptionRecord], encoder: RegionEncoder, tmp_path: Path
 ) -> None:
