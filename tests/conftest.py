@@ -16,6 +16,7 @@ CHECKED = (
 install_import_hook(["common", "captioning", "vqa"], CHECKED)
 
 import random
+import signal
 import socket
 from typing import Any
 
@@ -24,6 +25,7 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores Ctrl-C
 
 
 @pytest.fixture(autouse=True)

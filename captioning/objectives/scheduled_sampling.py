@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from captioning.objectives.base import Captions, Objective
 from common.data.records import CaptionRecord
 from common.data.vocabulary import END, PAD
+from common.search.constraints import NEVER_WRITTEN
 from common.search.sampling import Sampling, draw
 
 
@@ -135,7 +136,7 @@ class ScheduledSampling(Objective):
         read = [inputs[..., 0]]
         for position in range(1, inputs.shape[-1]):
             step = captions.decoder.step(read[-1], state)
-            state, drawn = step.state, draw(step.log_probs.float(), self.drawing)
+            state, drawn = step.state, self._draw(step.log_probs)
             read.append(inputs[..., position].where(true[..., position] | (drawn == END), drawn))
         return torch.stack(read, -1)
 
@@ -145,12 +146,16 @@ class ScheduledSampling(Objective):
         for _ in range(self.passes or 0):
             output = captions.decoder(captions.features, read, keep)
             drawn = torch.full_like(inputs, PAD)
-            drawn[keep] = draw(output.log_probs.float(), self.drawing)
+            drawn[keep] = self._draw(output.log_probs)
             drawn = torch.cat([inputs[..., :1], drawn[..., :-1]], -1)  # what is drawn at one word is read at the next
             true_here = true | ~keep | (drawn == END)
             true_here[..., 0] = True
             read = inputs.where(true_here, drawn)
         return read
+
+    def _draw(self, log_probs: Float[Tensor, "*B V"]) -> Int[Tensor, "*B"]:
+        never = torch.tensor(NEVER_WRITTEN, device=log_probs.device)
+        return draw(log_probs.float().index_fill(-1, never, -torch.inf), self.drawing)
 
     def _each(self) -> Sequence[Objective]:
         return list(self.objectives)  # type: ignore[arg-type]

@@ -17,13 +17,13 @@ from captioning.objectives.collapse import CollapseWatch, Signs
 from captioning.rewards import CiderDReward, Reward
 from common.data.records import CaptionRecord
 from common.data.tokenizer import tokenize
-from common.data.vocabulary import END, PAD, START, UNKNOWN, Vocabulary
+from common.data.vocabulary import END, PAD, START, Vocabulary
 from common.errors import ConfigError, DataError
 from common.search import Sampling, Search, beam_search, sample
+from common.search.constraints import NEVER_WRITTEN
 
 logger = logging.getLogger(__name__)
 Baseline = Literal["greedy", "leave-one-out", "beam"]
-NEVER_WRITTEN = [PAD, START, UNKNOWN]  # the search draws none of them
 
 
 class Written(NamedTuple):
@@ -140,7 +140,7 @@ class SelfCritical(Objective):
     def _search(self, captions: Captions) -> Written:
         """The captions of a beam search; rows that are not valid where it found fewer."""
         longest = self.sampling.longest
-        found = beam_search(captions.decoder, captions.features, Search(self.samples, longest))
+        found = beam_search(captions.decoder, captions.features, Search(self.samples, longest, best=self.samples))
         shape = len(found), self.samples, max(len(each.tokens) for beams in found for each in beams) + 1
         tokens, keep = torch.full(shape, PAD), torch.zeros(shape, dtype=torch.bool)
         for row, beams in enumerate(found):

@@ -18,6 +18,8 @@ from common.data.vocabulary import END, PAD, SPECIALS, START, UNKNOWN, Vocabular
 from common.errors import ConfigError
 from common.search.settings import Sampling, Search
 
+NEVER_WRITTEN = (PAD, START, UNKNOWN)
+
 
 @runtime_checkable
 class Constraint(Protocol):
@@ -127,7 +129,7 @@ def constraints(
         ConfigError: a word is not in the vocabulary.
     """
     forbidden, required = encode(settings, vocabulary)
-    found: list[Constraint] = [Never((PAD, START, UNKNOWN, *forbidden))]
+    found: list[Constraint] = [Never((*NEVER_WRITTEN, *forbidden))]
     if settings.words.no_repeat:
         found.append(NoRepeat(settings.words.no_repeat))
     if settings.shortest:

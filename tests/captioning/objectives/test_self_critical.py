@@ -108,7 +108,7 @@ def test_the_beams_are_held_against_their_mean(monkeypatch: pytest.MonkeyPatch) 
     decoder, table = Toy(), Table(WORTH)
     made = objective([table], baseline="beam", samples=3)
     value = loss(made, decoder)
-    found = beam_search(decoder, batch(decoder).features, Search(3, LONGEST))[0]
+    found = beam_search(decoder, batch(decoder).features, Search(3, LONGEST, best=3))[0]
     texts = [tuple(each.tokens) if len(each.tokens) == LONGEST else (*each.tokens, END) for each in found]
     assert [tuple(text) for text in table.asked[0][1]] == texts
     mean = sum(WORTH[text] for text in texts) / 3
