@@ -1,4 +1,4 @@
-"""Draw the built-in dataset: `python scripts/draw_scenes.py --level demo --out data/scenes --sheet sheet.png`."""
+"""Draw the built-in dataset: `python scripts/draw_scenes.py --level demo --out data/scenes/demo --sheet sheet.png`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Score results, whatever made them: `python scripts/score.py --results mine.json --references captions_val2017.json`.
 
 With --compare, a second results file for the same images: the differences, their 95 % intervals and whether they may be
-chance. Written to --out: metrics.json. The results are captions; scripts/inspect_answers.py does this for answers.
+chance. Written to --out: scores.json. The results are captions; scripts/inspect_answers.py does this for answers.
 """
 
 from __future__ import annotations
@@ -98,10 +98,10 @@ def main() -> None:
     except DataError as error:
         raise DataError(f"{options.results}{f' or {options.compare}' if other else ''}: {error}") from error
     metrics = {"results": str(options.results), "compared with": str(options.compare) if other else None}
-    with replacing(options.out / "metrics.json") as draft:
+    with replacing(options.out / "scores.json") as draft:
         draft.write_text(json.dumps(metrics | found.as_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     show(found, options)
-    print(f"written to {options.out / 'metrics.json'}")
+    print(f"written to {options.out / 'scores.json'}")
 
 
 if __name__ == "__main__":

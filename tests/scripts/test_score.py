@@ -33,7 +33,7 @@ def files(tmp_path: Path) -> Path:
 
 def test_results_get_a_table_with_intervals_and_their_scores_as_json(run: Run, files: Path) -> None:
     outcome = run("score", "--results", files / "good.json", "--references", files / "references.json", "--no-meteor")
-    metrics = json.loads((files / "metrics.json").read_text())
+    metrics = json.loads((files / "scores.json").read_text())
     assert outcome.code == 0
     assert metrics["scores"]["BLEU-4"] == pytest.approx(100, abs=1e-4)
     assert metrics["results"] == str(files / "good.json")
@@ -49,7 +49,7 @@ def test_two_models_results_are_compared(run: Run, files: Path) -> None:
         *("score", "--results", files / "good.json", "--compare", files / "poor.json"),
         *("--references", files / "references.json", "--no-meteor", "--no-spice", "--out", out),
     )
-    compared = json.loads((out / "metrics.json").read_text())["comparison"]
+    compared = json.loads((out / "scores.json").read_text())["comparison"]
     assert outcome.code == 0
     assert compared["ROUGE-L"]["first"] > compared["ROUGE-L"]["second"]
     line = next(line for line in outcome.out.splitlines() if line.startswith("ROUGE-L") and line.endswith("*"))
@@ -64,7 +64,7 @@ def test_the_references_and_pictures_may_be_those_of_an_experiment_which_evaluat
     assert run("evaluate", "--checkpoint", captioner.checkpoint, *options).code == 0
     expected = json.loads((tmp_path / "metrics.json").read_text())
     assert run("score", "--results", tmp_path / "captions_results.json", *options).code == 0
-    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    metrics = json.loads((tmp_path / "scores.json").read_text())
     for name in ("CIDEr-D", "CLIPScore", "RefCLIPScore"):
         assert metrics["scores"][name] == pytest.approx(expected["scores"][name])
     assert metrics["made with"] == expected["made with"]
