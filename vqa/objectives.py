@@ -56,7 +56,7 @@ class LabelCrossEntropy(AnswerObjective):
             keep = torch.ones_like(costs, dtype=torch.bool) if keep is None else keep
             even = costs.where(keep, 0.0).sum(-1) / keep.sum(-1).clamp(min=1)
             per_question = torch.lerp(per_question, even, self.label_smoothing)
-        return {"cross_entropy": (per_question * known).sum() / known.sum().clamp(min=1)}
+        return {"cross_entropy": _mean_of_known(per_question, known)}
 
 
 class SoftCrossEntropy(AnswerObjective):
@@ -98,7 +98,7 @@ class SampledCrossEntropy(AnswerObjective):
         known = votes.amax(-1) > 0
         drawn = torch.where(known.unsqueeze(-1), votes, 1.0).multinomial(1).squeeze(-1)
         per_question = nn.functional.cross_entropy(logits, drawn, reduction="none")
-        return {"cross_entropy": (per_question * known).sum() / known.sum().clamp(min=1)}
+        return {"cross_entropy": _mean_of_known(per_question, known)}
 
 
 class BinaryCrossEntropy(AnswerObjective):
@@ -132,6 +132,11 @@ class BinaryCrossEntropy(AnswerObjective):
     def probabilities(self, logits: Float[Tensor, "*N A"]) -> Float[Tensor, "*N A"]:
         """The score that each answer is expected to have; they do not compete, and need not sum to one."""
         return logits.sigmoid()
+
+
+def _mean_of_known(per_question: Float[Tensor, " N"], known: Bool[Tensor, " N"]) -> Float[Tensor, ""]:
+    """Mean over the questions with a known answer; 0 where there are none."""
+    return (per_question * known).sum() / known.sum().clamp(min=1)
 
 
 def _soft_cross_entropy(logits: Float[Tensor, "N A"], targets: Float[Tensor, "N A"]) -> Float[Tensor, ""]:

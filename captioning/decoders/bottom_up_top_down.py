@@ -10,7 +10,7 @@ from typing_extensions import Self
 
 from captioning.decoders.base import AttentionFactory, word_log_probs
 from captioning.decoders.lstm import initialise_gates, lstm_cell
-from captioning.decoders.recurrent import Look, RecurrentDecoder, follow
+from captioning.decoders.recurrent import Look, RecurrentDecoder, follow, projection
 from common.attention import VisualFeatures
 from common.attention.steps import StepLinear
 
@@ -62,11 +62,7 @@ class BottomUpTopDown(RecurrentDecoder[TopDownState]):
     ) -> None:
         super().__init__()
         width, gates_dim = feature_dim or region_dim, 4 * hidden_dim
-        self.project = (
-            nn.Sequential(nn.Linear(region_dim, width), nn.ReLU(), nn.Dropout(dropout))
-            if feature_dim
-            else nn.Identity()
-        )
+        self.project = projection(region_dim, feature_dim, dropout)
         self.attention = attention(query_dim=hidden_dim, key_dim=width)
         self.embedding = nn.Embedding(vocabulary_size, embedding_dim)
         self.word_gates = nn.Linear(embedding_dim, gates_dim)

@@ -96,6 +96,13 @@ def unroll(
     return steps
 
 
+def projection(region_dim: int, feature_dim: int | None, dropout: float) -> nn.Module:
+    """Linear, ReLU and dropout to the width `feature_dim`; None leaves the regions as they are."""
+    if not feature_dim:
+        return nn.Identity()
+    return nn.Sequential(nn.Linear(region_dim, feature_dim), nn.ReLU(), nn.Dropout(dropout))
+
+
 def follow(parents: Int[Tensor, "B Q"], *memories: Float[Tensor, "B _Q _H"]) -> tuple[Float[Tensor, "B Q _H"], ...]:
     """What sequence q remembers when it continues sequence parents[q] of its picture."""
     return tuple(each.gather(1, parents.unsqueeze(-1).expand(-1, -1, each.shape[-1])) for each in memories)

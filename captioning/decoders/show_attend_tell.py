@@ -11,7 +11,7 @@ from typing_extensions import Self
 
 from captioning.decoders.base import AttentionFactory, word_log_probs
 from captioning.decoders.lstm import initialise_gates, lstm_cell
-from captioning.decoders.recurrent import Look, RecurrentDecoder, follow
+from captioning.decoders.recurrent import Look, RecurrentDecoder, follow, projection
 from common.attention import VisualFeatures
 from common.attention.steps import StepLinear
 
@@ -64,11 +64,7 @@ class ShowAttendTell(RecurrentDecoder[ShowAttendTellState]):
     ) -> None:
         super().__init__()
         width = feature_dim or region_dim
-        self.project = (
-            nn.Sequential(nn.Linear(region_dim, width), nn.ReLU(), nn.Dropout(dropout))
-            if feature_dim
-            else nn.Identity()
-        )
+        self.project = projection(region_dim, feature_dim, dropout)
         self.attention = attention(query_dim=hidden_dim, key_dim=width)
         self.embedding = nn.Embedding(vocabulary_size, embedding_dim)
         self.start_hidden = nn.Linear(width, hidden_dim)
