@@ -9,12 +9,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from captioning.decoders.base import AttentionFactory, Decoder, TeacherForced, word_log_probs
+from captioning.decoders.base import AttentionFactory, Decoder, TeacherForced
 from captioning.decoders.lstm import initialise_gates, lstm_cell
 from captioning.decoders.recurrent import follow, unroll
 from common.attention import AttentionOutput, PreparedKeys, SentinelAttention, VisualFeatures
 from common.attention.steps import StepLinear
 from common.search import Step
+from common.search.decoder import word_log_probs
 
 
 class AdaptiveState(NamedTuple):

@@ -8,12 +8,13 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from captioning.decoders.base import AttentionFactory, word_log_probs
+from captioning.decoders.base import AttentionFactory
 from captioning.decoders.lstm import initialise_gates, lstm_cell
 from captioning.decoders.recurrent import Look, RecurrentDecoder, follow
 from common.attention import AoARefiner, VisualFeatures
 from common.attention.multi_head import InformationGate
 from common.attention.steps import StepLinear
+from common.search.decoder import word_log_probs
 
 
 class AoANetState(NamedTuple):

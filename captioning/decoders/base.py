@@ -8,7 +8,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, Generic, NamedTuple, Protocol, runtime_checkable
 
-import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
@@ -28,6 +27,7 @@ class AttentionFactory(Protocol):
 class TeacherForced(NamedTuple):
     """The decoder's output on given captions. The M valid words stand in the row-major order of `keep`.
 
+    log_probs: in at least float32, as `word_log_probs` makes them.
     attention_log_prob, entropy: of hard attention's choices; None for other attention.
     parts: the weights of each of P heads, hops, ..., see `AttentionOutput`; None where there is but one distribution.
     """
@@ -62,8 +62,3 @@ class Decoder(nn.Module, ABC, Generic[State]):
         self, features: VisualFeatures, tokens: Int[Tensor, "B Q T"], keep: Bool[Tensor, "B Q T"]
     ) -> TeacherForced:
         """Log-probabilities [M V] of what follows each valid word of given captions [B Q T]."""
-
-
-def word_log_probs(logits: Float[Tensor, "*M V"]) -> Float[Tensor, "*M V"]:
-    """Log-probabilities of the words, in at least float32; autocast on a CPU would leave them in bfloat16."""
-    return logits.log_softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))

@@ -11,10 +11,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from captioning.decoders.base import Decoder, TeacherForced, word_log_probs
+from captioning.decoders.base import Decoder, TeacherForced
 from common.attention import AttentionOutput, VisualFeatures
 from common.attention.transformer import MultiHeadAttention, ProjectedKeys, TransformerLayer, feed_forward, sinusoids
 from common.search import Step
+from common.search.decoder import word_log_probs
 
 Mesh = Literal["paper", "code"]
 # Keys and values, as one layer's heads see them, of the words so far of each sequence.

@@ -155,7 +155,7 @@ class ScheduledSampling(Objective):
 
     def _draw(self, log_probs: Float[Tensor, "*B V"]) -> Int[Tensor, "*B"]:
         never = torch.tensor(NEVER_WRITTEN, device=log_probs.device)
-        return draw(log_probs.float().index_fill(-1, never, -torch.inf), self.drawing)
+        return draw(log_probs.index_fill(-1, never, -torch.inf), self.drawing)
 
     def _each(self) -> Sequence[Objective]:
         return list(self.objectives)  # type: ignore[arg-type]

@@ -121,7 +121,7 @@ class SelfCritical(Objective):
         inputs = torch.cat([torch.full_like(written.tokens[..., :1], START), written.tokens[..., :-1]], -1)
         with mode(decoder, self.dropout):
             log_probs = decoder(features, inputs, written.keep).log_probs  # [M V]
-        chosen = _at_least_float32(log_probs.gather(1, written.tokens[written.keep].unsqueeze(1)).squeeze(1))
+        chosen = log_probs.gather(1, written.tokens[written.keep].unsqueeze(1)).squeeze(1)
         chosen = chosen - _log_of_written(log_probs)
         advantage = (reward - baseline).to(chosen).unsqueeze(-1).expand(written.keep.shape)[written.keep]  # [M]
         self._look(rewards, baseline, written, log_probs.detach())
@@ -219,13 +219,8 @@ def cut_off(tokens: Int[Tensor, "B Q T"], keep: Bool[Tensor, "B Q T"], longest: 
 
 def _log_of_written(log_probs: Float[Tensor, "M V"]) -> Float[Tensor, " M"]:
     """The log-probability of the words that are ever written, among which one is drawn."""
-    never = _at_least_float32(log_probs[:, NEVER_WRITTEN]).exp().sum(-1)
+    never = log_probs[:, NEVER_WRITTEN].exp().sum(-1)
     return torch.log1p(-never.clamp(max=1 - 1e-6))
-
-
-def _at_least_float32(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Under autocast, sums over a whole batch need more digits than the decoder's output has."""
-    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 @contextmanager

@@ -103,7 +103,7 @@ def beam_search(
     tokens = torch.full_like(beams.finished, START, dtype=torch.int64)
     for _ in range(search.longest + 1):
         step = decoder.step(tokens, state)
-        log_probs = step.log_probs.to(torch.promote_types(step.log_probs.dtype, torch.float32))
+        log_probs = step.log_probs
         for mask in masks:
             mask(log_probs, beams.tokens)
         chosen = _choose(beams, log_probs, search, required)

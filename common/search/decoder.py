@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from typing_extensions import Self
@@ -33,7 +34,10 @@ State = TypeVar("State", bound=DecoderState)
 
 @dataclass(frozen=True)
 class Step(Generic[State]):
-    """One word further."""
+    """One word further.
+
+    log_probs: in at least float32, as `word_log_probs` makes them.
+    """
 
     log_probs: Float[Tensor, "B Q V"]
     state: State
@@ -65,6 +69,11 @@ class StepDecoder(Protocol[_About, State]):
     def step(self, tokens: Int[Tensor, "B Q"], state: State) -> Step[State]:
         """Log-probabilities [B Q V] of the next word after `tokens`, which the caller may write into."""
         ...
+
+
+def word_log_probs(logits: Float[Tensor, "*M V"]) -> Float[Tensor, "*M V"]:
+    """Log-probabilities of the words, in at least float32; autocast on a CPU would leave them in bfloat16."""
+    return logits.log_softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
 
 
 def pick(state: Any, pictures: Int[Tensor, " S"], batch: int) -> Any:

@@ -88,7 +88,7 @@ def _draws(
     written: Int[Tensor, "B Q T"] = tokens.unsqueeze(-1)[..., :0]
     for position in range(sampling.longest + 1):
         step = decoder.step(tokens, state)
-        state, log_probs = step.state, step.log_probs.to(torch.promote_types(step.log_probs.dtype, torch.float32))
+        state, log_probs = step.state, step.log_probs
         logits = log_probs / sampling.temperature
         for mask in masks:
             mask(logits, written)

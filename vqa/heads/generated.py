@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from common.attention import AttentionOutput
 from common.data.vocabulary import END, PAD, START, Vocabulary
 from common.search import Search, Step, beam_search
+from common.search.decoder import word_log_probs
 from vqa.data import VQABatch
 from vqa.heads.base import RANKED, AnswerHead, Ranked
 from vqa.questions import Question
@@ -74,7 +75,7 @@ class AnswerDecoder(nn.Module):
         words = self.embedding(tokens.reshape(-1, 1))
         states, (hidden, cell) = self.lstm(words, before)
         after = AnswerState(hidden.view_as(state.hidden), cell.view_as(state.cell))
-        log_probs = self.classify(states.squeeze(1)).log_softmax(-1).unflatten(0, shape)
+        log_probs = word_log_probs(self.classify(states.squeeze(1))).unflatten(0, shape)
         nowhere = AttentionOutput(after.hidden, after.hidden.new_zeros(*shape, 0))
         return Step(log_probs, after, nowhere)
 

@@ -16,6 +16,7 @@ from common.attention import AttentionOutput, Grid, VisualFeatures
 from common.data.records import CaptionRecord
 from common.data.vocabulary import END, PAD, SPECIALS, START, Vocabulary
 from common.search import Step
+from common.search.decoder import word_log_probs
 
 WORDS = Vocabulary([*SPECIALS, "a", "b"])
 A, B = 4, 5
@@ -46,11 +47,11 @@ class Toy(Decoder[Any]):
 
     def step(self, tokens: Tensor, state: Any) -> Step[Any]:
         weights = torch.ones(*tokens.shape, 1).double()
-        return Step(self.table[tokens].log_softmax(-1), state, AttentionOutput(weights, weights))
+        return Step(word_log_probs(self.table[tokens]), state, AttentionOutput(weights, weights))
 
     def forward(self, features: VisualFeatures, tokens: Tensor, keep: Tensor) -> TeacherForced:
         self.modes.append(("forward", self.training, torch.is_grad_enabled()))
-        return TeacherForced(self.table[tokens[keep]].log_softmax(-1), torch.ones(*tokens.shape, 1).double())
+        return TeacherForced(word_log_probs(self.table[tokens[keep]]), torch.ones(*tokens.shape, 1).double())
 
     def log_prob(self, text: tuple[int, ...]) -> Tensor:
         """Of a caption, among those that the search may write."""
