@@ -19,13 +19,12 @@ from common.commands import Parser
 from common.errors import ConfigError, DataError, run_script
 from common.files import replacing, writable_folder
 from common.measures import comparison_table
-from common.training.cli import OPTIONS
-from common.training.composition import check_names, compose
+from common.training.cli import data_section
 from common.training.parts import build
 
 
-def parse() -> tuple[argparse.Namespace, dict[str, Any]]:
-    """The command line: our own options, and the experiment's config if one is given."""
+def parse() -> tuple[argparse.Namespace, Any]:
+    """The command line: our own options, and the data section of the experiment if one is given."""
     parser = Parser(__doc__)
     parser.usage = "%(prog)s --results FILE (--references FILE | --config FILE [--split SPLIT]) [options]"
     parser.add_argument("--results", type=Path, required=True, help='[{"image_id": 42, "caption": "..."}, ...]')
@@ -37,14 +36,13 @@ def parse() -> tuple[argparse.Namespace, dict[str, Any]]:
     parser.add_argument("--out", type=Path, help="default: the folder of --results")
     parser.add_device()
     options, rest = parser.parse_known_args()
-    config = compose(rest)
-    check_names(config, [*OPTIONS, *vars(options)], {})
-    if bool(options.references) == bool(config.get("data")):
+    data = data_section(rest, options) if rest else None
+    if bool(options.references) == bool(data):
         raise ConfigError("give either --references with a COCO captions JSON or --config with the experiment's file")
     if options.clip and options.references:
         raise ConfigError("--clip looks at the pictures, which --references does not tell: give --config instead")
     options.out = options.out or options.results.parent
-    return options, config
+    return options, data
 
 
 @dataclass(frozen=True)
@@ -59,11 +57,11 @@ class Truth:
     training: list[str] | None = None
 
 
-def find_truth(options: argparse.Namespace, config: dict[str, Any]) -> Truth:
+def find_truth(options: argparse.Namespace, data_part: Any) -> Truth:
     """What the captions are scored against."""
     if options.references:
         return Truth(dict(read_references(options.references)))
-    data = build(config["data"], CaptioningData)
+    data = build(data_part, CaptioningData)
     records = data.records(options.split)
     return Truth(
         {record.image_id: record.captions for record in records},
@@ -87,10 +85,10 @@ def show(found: Report, options: argparse.Namespace) -> None:
 
 def main() -> None:
     """Score, compare, print, write."""
-    options, config = parse()
+    options, data = parse()
     captions = read_captions(options.results)
     other = read_captions(options.compare) if options.compare else None
-    truth = find_truth(options, config)
+    truth = find_truth(options, data)
     writable_folder(options.out)
     scoring = scoring_of(options, truth.pictures)
     try:
