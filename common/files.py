@@ -34,6 +34,19 @@ def replacing(path: Path) -> Iterator[Path]:
         raise DataError(f"cannot write {path}: {reason}; what was there before is whole") from error
 
 
+def telling_names(first: Path, second: Path) -> tuple[str, str]:
+    """What two files are called beside each other: the last part of their paths in which they differ.
+
+    Their names without the suffix where these differ, else with it, else the last folders that do: "a" and "b" of
+    `runs/a/results.json` and `runs/b/results.json`. One file twice has one name.
+    """
+    for names in ((first.stem, second.stem), (first.name, second.name)):
+        if names[0] != names[1]:
+            return names
+    folders = zip(first.resolve().parts[-2::-1], second.resolve().parts[-2::-1], strict=False)
+    return next((pair for pair in folders if pair[0] != pair[1]), (first.stem, second.stem))
+
+
 def writable_folder(folder: Path) -> Path:
     """The folder, made where need be, so that a fault shows before hours of work; raises DataError for one."""
     try:

@@ -20,7 +20,7 @@ from common.commands import Parser, at_least_one
 from common.data.records import VQARecord
 from common.errors import run_script
 from common.explain.canvas import save_figure
-from common.files import replacing, writable_folder
+from common.files import replacing, telling_names, writable_folder
 from common.measures import compare, comparison_table
 from common.statistics import mcnemar
 from common.training.cli import data_section
@@ -123,7 +123,7 @@ def main() -> None:
     print_table(gaps, bool(options.blind))
     told: dict[str, Any] = {"accuracy": seeing} | ({"question only": blind} if options.blind else {})
     if options.compare:
-        names = [Path(path).stem for path in (options.answers, options.compare)]
+        names = telling_names(Path(options.answers), Path(options.compare))
         told["compared"] = tell_differences(answers, read_answers(options.compare), records, names)
     save_figure(draw_confusions(confusions(answers.texts, records)), options.out / f"confusion.{options.format}")
     if answers.confidences:

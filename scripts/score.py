@@ -17,7 +17,7 @@ from captioning.results import read_captions, read_references
 from captioning.scoring import Report, add_scoring_options, report, scoring_of
 from common.commands import Parser
 from common.errors import ConfigError, DataError, run_script
-from common.files import replacing, writable_folder
+from common.files import replacing, telling_names, writable_folder
 from common.measures import comparison_table
 from common.training.cli import data_section
 from common.training.parts import build
@@ -80,7 +80,7 @@ def show(found: Report, options: argparse.Namespace) -> None:
     for name, source in found.made_with.items():
         print(f"{name}: {source}")
     if found.comparison:
-        print(comparison_table(found.comparison, options.results.stem, options.compare.stem))
+        print(comparison_table(found.comparison, *telling_names(options.results, options.compare)))
 
 
 def main() -> None:

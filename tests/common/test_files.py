@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import DataError
-from common.files import replacing, writable_folder
+from common.files import replacing, telling_names, writable_folder
 
 
 def test_the_draft_takes_the_place_of_the_file_and_folders_are_made(tmp_path: Path) -> None:
@@ -65,3 +65,28 @@ def test_a_folder_that_cannot_be_made_or_written_to_is_one_clear_error(
     monkeypatch.setattr("os.access", lambda *_: False)
     with pytest.raises(DataError, match=r"^cannot write to the folder .*: permission denied"):
         writable_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "names"),
+    [
+        ("mine.json", "runs/theirs.json", ("mine", "theirs")),
+        ("answers.json", "answers.txt", ("answers.json", "answers.txt")),
+        ("runs/a/test/answers.json", "runs/b/test/answers.json", ("a", "b")),
+        ("runs/a/answers.json", "runs/b/test/answers.json", ("a", "test")),
+        ("/answers.json", "/old/answers.json", ("/", "old")),
+        ("answers.json", "./answers.json", ("answers", "answers")),
+    ],
+)
+def test_two_files_are_told_apart_by_the_last_part_in_which_they_differ(
+    first: str, second: str, names: tuple[str, str]
+) -> None:
+    assert telling_names(Path(first), Path(second)) == names
+
+
+def test_a_file_in_the_current_folder_is_told_from_its_namesake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "new").mkdir()
+    monkeypatch.chdir(tmp_path / "new")
+    assert telling_names(Path("answers.json"), Path("../old/answers.json")) == ("new", "old")

@@ -56,6 +56,16 @@ def test_two_models_results_are_compared(run: Run, files: Path) -> None:
     assert f"{compared['ROUGE-L']['second']:.2f}" in line
 
 
+def test_results_of_one_name_are_told_apart_by_their_folders(run: Run, files: Path) -> None:
+    for name in ("good", "poor"):
+        (files / name).mkdir()
+        (files / f"{name}.json").rename(files / name / "captions_results.json")
+    mine, theirs = (files / name / "captions_results.json" for name in ("good", "poor"))
+    outcome = run("score", "--results", mine, "--references", files / "references.json", "--compare", theirs)
+    (heading,) = (line for line in outcome.out.splitlines() if "difference" in line)
+    assert heading.split()[:2] == ["good", "poor"]
+
+
 def test_the_references_and_pictures_may_be_those_of_an_experiment_which_evaluate_scores_alike(
     run: Run, captioner: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
