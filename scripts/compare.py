@@ -56,7 +56,6 @@ from vqa.module import VQAModule
 
 POINTING, CENTRE, UNIFORM = "pointing", "pointing, centre of the picture", "pointing, uniform"
 ENTROPY, SPREAD = "attention entropy, nats", "attention entropy, % of uniform"
-MAPS, GROUNDING = "maps with a known target", ("pointing", "attention")  # how the names of its measures begin
 TRAINING, INFERENCE, MEMORY = "training speed", "inference speed", "peak memory, MiB"
 PARAMETERS, LOOKING = "parameters", "parameters of the attention"
 
@@ -174,8 +173,6 @@ def train_and_score(folder: Path, jobs: int) -> Result:
     model.attach(data, ("test",))
     loader = Timed(data.loader("test"))
     scores = task.score(data.records("test"), task.predict(model, loader))
-    if not scores.get(MAPS):  # there was nothing to point at, which is no 0
-        scores = {name: value for name, value in scores.items() if not name.startswith(GROUNDING)}
     costs[INFERENCE] = loader.rate
     measures = scores | {name: float(value) for name, value in costs.items() if value is not None}
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()

@@ -92,6 +92,8 @@ def percent(value: float) -> str:
 
 def pointing(scores: Scores) -> Score:
     """How often the attention's peak lies in the right object's box, beside the baselines."""
+    if "pointing" not in scores:
+        return Score("Pointing game", "–", "nothing that is in the pictures was named")
     centre, uniform = scores["pointing, centre of the picture"], scores["pointing, uniform"]
     note = (
         f"peak of the attention in the right box; centre of the picture {percent(centre)}, uniform {percent(uniform)}"

@@ -135,18 +135,21 @@ class PointingGame:
         self.totals["spread"] += nats / math.log(len(weights)) if len(weights) > 1 else 0.0
 
     def result(self) -> dict[str, float]:
-        """Means over the maps (0 where there were none), and how many there were.
+        """Means over the maps, and how many there were; nothing where there were none, which is no 0.
 
         pointing: share of hits; centre, uniform: of always pointing at the picture's centre, and at random.
         correctness: share of the attention in the boxes; area: what a uniform map has there.
         entropy: of the weights, in nats; spread: as a share of log R, the entropy of a uniform map of R regions.
         """
-        return {name: total / max(self.count, 1) for name, total in self.totals.items()} | {"n": self.count}
+        if not self.count:
+            return {}
+        return {name: total / self.count for name, total in self.totals.items()} | {"n": self.count}
 
     def report(self) -> dict[str, float]:
         """What an evaluation prints: how many maps were scored, how many percent hit, beside that what looking without
-        thought would score, and how wide the maps are."""
-        result = self.result()
+        thought would score, and how wide the maps are; nothing where there was nothing to point at."""
+        if not (result := self.result()):
+            return {}
         return {
             "maps with a known target": result["n"],
             "pointing": 100 * result["pointing"],

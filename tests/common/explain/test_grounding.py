@@ -131,9 +131,9 @@ def test_a_report_says_how_wide_the_maps_are() -> None:
     assert report["attention entropy, % of uniform"] == pytest.approx(100 * (1 + 1 / 4 + 0) / 3)
 
 
-def test_an_empty_pointing_game_has_numbers_and_a_map_without_target_is_refused() -> None:
+def test_an_empty_pointing_game_has_no_scores_and_a_map_without_target_is_refused() -> None:
     game = PointingGame()
-    assert all(value == 0 for value in game.result().values())
+    assert game.result() == game.report() == {}
     with pytest.raises(ValueError, match="misnamed"):
         game.add(at(0, 0), GRID, [], (80, 40))
 
