@@ -36,7 +36,7 @@ class Scoring:
     def made_with(self, scores: Mapping[str, object], references: References) -> dict[str, str]:
         """What the scores were made with and against, to be printed and saved beside them."""
         by_pictures = {"CLIPScore": self.clip.clip.name} if self.clip else {}
-        return provenance(scores, references, self.tokens) | by_pictures
+        return provenance(scores, references, self.meteor, self.spice, self.tokens) | by_pictures
 
 
 def add_scoring_options(parser: argparse.ArgumentParser) -> None:

@@ -67,24 +67,35 @@ def measure_captions(
     measures["CIDEr-D"] = Measure(100 * CiderD(truth_words).score_many(range(len(words)), words))
     if meteor is not False:
         measures |= _if_it_runs(
-            "METEOR", lambda: Measure(meteor_statistics(words, truth_words), _percent_meteor), required=meteor is True
+            "METEOR",
+            lambda: Measure(meteor_statistics(words, truth_words), _percent_meteor),
+            why_no_meteor(),
+            required=meteor is True,
         )
     if spice is not False:
-        measures |= _if_it_runs("SPICE", lambda: Measure(100 * spice_each(words, truth_words)), required=spice is True)
+        measures |= _if_it_runs(
+            "SPICE", lambda: Measure(100 * spice_each(words, truth_words)), why_no_spice(), required=spice is True
+        )
     return measures
 
 
 def provenance(
-    scores: Mapping[str, object], references: Mapping[int | str, Sequence[str]], tokens: Chain = "own"
+    scores: Mapping[str, object],
+    references: Mapping[int | str, Sequence[str]],
+    meteor: bool | None = None,
+    spice: bool | None = None,
+    tokens: Chain = "own",
 ) -> dict[str, str]:
-    """What the scores were made with and against, to be printed and saved beside them."""
+    """What the scores were made with and against, and why one is absent, to be printed and saved beside them.
+
+    meteor, spice, tokens: as they were given to `measure_captions`.
+    """
     sentences = sum(map(len, references.values()))
-    absent = "not asked for, or its Java program failed"
     return {
         "tokens": NAMES[tokens],
         "BLEU, ROUGE-L, CIDEr-D": "formulas of coco-caption, pure Python; CIDEr-D idf from these references",
-        "METEOR": "1.5, Java" if "METEOR" in scores else f"not computed: {why_no_meteor() or absent}",
-        "SPICE": "1.0, Java" if "SPICE" in scores else f"not computed: {why_no_spice() or absent}",
+        "METEOR": "1.5, Java" if "METEOR" in scores else _absent(meteor, why_no_meteor()),
+        "SPICE": "1.0, Java" if "SPICE" in scores else _absent(spice, why_no_spice()),
         "references": f"{sentences} captions of {len(references)} images",
     }
 
@@ -105,14 +116,21 @@ def _percent_meteor(sums: Float[np.ndarray, "S 23"]) -> Float[np.ndarray, " S"]:
     return 100 * meteor_of(sums)
 
 
-def _if_it_runs(name: str, measure: Callable[[], Measure], required: bool) -> dict[str, Measure]:
+def _if_it_runs(name: str, measure: Callable[[], Measure], lacks: str | None, required: bool) -> dict[str, Measure]:
+    """The score, or nothing where the machine lacks what it takes or, which is worth a warning, its program fails."""
+    if lacks and not required:
+        return {}
     try:
         return {name: measure()}
     except ConfigError as error:
         if required:
             raise
-        logger.info("%s", error)
+        logger.warning("%s", error)
         return {}
+
+
+def _absent(asked: bool | None, lacks: str | None) -> str:
+    return "left out, as asked" if asked is False else f"not computed: {lacks or 'its Java program failed'}"
 
 
 def _check(captions: Mapping[int | str, str], references: Mapping[int | str, Sequence[str]]) -> None:

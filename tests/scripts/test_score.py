@@ -38,6 +38,7 @@ def test_results_get_a_table_with_intervals_and_their_scores_as_json(run: Run, f
     assert metrics["scores"]["BLEU-4"] == pytest.approx(100, abs=1e-4)
     assert metrics["results"] == str(files / "good.json")
     assert metrics["made with"]["tokens"] == "PTB-like, pure Python"
+    assert metrics["made with"]["METEOR"] == "left out, as asked"
     assert metrics["description"]["words used"] == len(NAMES) + 2
     assert "BLEU-4" in outcome.out
     assert "100.00  (100.00 .. 100.00)" in outcome.out

@@ -56,11 +56,18 @@ def test_a_java_that_fails_costs_meteor_only(
     java.write_text(f"#!/bin/sh\n{program}\n")
     java.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    with caplog.at_level(logging.INFO):
-        assert "METEOR" not in score_captions(CAPTIONS, REFERENCES)
+    with caplog.at_level(logging.WARNING):
+        scores = score_captions(CAPTIONS, REFERENCES)
     assert "METEOR's Java program failed" in caplog.text
+    assert "METEOR" not in scores
+    assert provenance(scores, REFERENCES)["METEOR"] == "not computed: its Java program failed"
     with pytest.raises(ConfigError, match="check `java -version`"):
         score_captions(CAPTIONS, REFERENCES, meteor=True)
+
+
+def test_what_was_not_asked_for_is_told_as_such_whatever_the_machine_lacks() -> None:
+    made_with = provenance({}, REFERENCES, meteor=False, spice=False)
+    assert made_with["METEOR"] == made_with["SPICE"] == "left out, as asked"
 
 
 def test_the_order_of_captions_does_not_matter() -> None:
