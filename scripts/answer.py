@@ -17,7 +17,7 @@ from common.commands import Complaints, Parser, has_parts, whole_text
 from common.data.pictures import Picture, batches, collate, read_pictures
 from common.data.readers.checks import read_text
 from common.data.records import Prediction
-from common.errors import run_script
+from common.errors import ConfigError, run_script
 from common.explain.canvas import save_figure
 from common.explain.files import OverlayNames
 from common.explain.overlays import draw_answer, draw_parts
@@ -38,7 +38,12 @@ def parse() -> argparse.Namespace:
         parser.add_argument(option, action="append", default=[], type=whole_text, help=f"{use}; as often as need be")
     parser.add_argument("--facts", metavar="FILE", help="a text file with a fact on each line")
     parser.add_pictures()
-    return parser.parse_args()
+    options = parser.parse_args()
+    if len(options.choice) == 1:
+        raise ConfigError(
+            f"--choice {options.choice[0]!r} alone leaves nothing to choose: give --choice twice at least"
+        )
+    return options
 
 
 def read_questions(options: argparse.Namespace) -> list[Question]:
@@ -55,6 +60,8 @@ def note_what_is_not_read(module: VQAModule, questions: list[Question]) -> None:
             print(f"note: the model has not learned {', '.join(unknown)} in {question.text!r}", file=sys.stderr)
     if questions[0].facts and not module.model.reads_facts:
         print("note: the facts have no effect: this model reads none", file=sys.stderr)
+    if module.model.reads_facts and not questions[0].facts:
+        print("note: this model answers from facts and has none: give --fact TEXT or --facts FILE", file=sys.stderr)
 
 
 def as_json(picture: Picture, question: str, prediction: Prediction, overlay: Path | None) -> str:

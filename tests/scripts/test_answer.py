@@ -98,11 +98,14 @@ def test_facts_of_a_file_and_of_the_command_line_are_read_and_told_with_their_we
     assert sum(each["weight"] for each in read) == pytest.approx(1, abs=1e-3)
 
 
-def test_a_file_without_facts_is_no_fault(run: Run, fact_reader: Experiment, photo: Path, tmp_path: Path) -> None:
+def test_a_file_without_facts_is_no_fault_and_noted(
+    run: Run, fact_reader: Experiment, photo: Path, tmp_path: Path
+) -> None:
     (tmp_path / "facts.txt").write_text("\n")
     options = ("--question", QUESTION, photo, "--facts", tmp_path / "facts.txt", "--json")
     outcome = run("answer", "--checkpoint", fact_reader.checkpoint, *options, "--overlay", tmp_path / "drawn")
-    assert (outcome.code, outcome.err) == (0, "")
+    note = "note: this model answers from facts and has none: give --fact TEXT or --facts FILE\n"
+    assert (outcome.code, outcome.err) == (0, note)
     assert "facts" not in json.loads(outcome.out)
 
 
@@ -115,6 +118,11 @@ def test_facts_for_a_model_that_reads_none_are_noted_and_choices_are_kept_to(
     assert outcome.err == "note: the facts have no effect: this model reads none\n"
     told = json.loads(outcome.out)
     assert {told["answer"], *(each["answer"] for each in told["alternatives"])} == {"Yes", "purple"}
+
+
+def test_one_choice_is_none(run: Run, answerer: Experiment, photo: Path) -> None:
+    outcome = run("answer", "--checkpoint", answerer.checkpoint, "--question", QUESTION, photo, "--choice", "red")
+    assert outcome.fault == "--choice 'red' alone leaves nothing to choose: give --choice twice at least"
 
 
 def test_a_file_of_facts_that_is_not_there_is_told(run: Run, answerer: Experiment, photo: Path) -> None:
