@@ -87,6 +87,11 @@ def test_no_module_imports_itself_in_a_circle() -> None:
         visit(module, ())
 
 
+def test_the_readme_shows_every_script() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert not [script.name for script in (ROOT / "scripts").glob("*.py") if f"scripts/{script.name}" not in readme]
+
+
 def forwards() -> list[tuple[str, ast.FunctionDef]]:
     """Every `forward` of ours with where it stands."""
     trees = [(name, ast.parse(file.read_text(encoding="utf-8"))) for name, file in MODULES.items()]
