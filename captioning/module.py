@@ -101,13 +101,14 @@ class CaptioningModule(TaskModule):
 
     def forward(self, batch: CaptionBatch) -> dict[str, Float[Tensor, ""]]:
         """The objectives' terms, scalars by name, on the captions [B Q T] of a batch."""
-        features = self.features(batch.visual)
+        return self._terms(self._captions(batch, self.features(batch.visual)))
+
+    def _captions(self, batch: CaptionBatch, features: VisualFeatures) -> Captions:
         inputs, targets, keep = batch.tokens[..., :-1], batch.tokens[..., 1:], batch.keep[..., 1:]
-        captions = Captions(self.decoder, features, inputs, targets, keep, batch.records)
-        terms: dict[str, Float[Tensor, ""]] = {}
-        for objective in self.objectives:
-            terms |= objective(captions)
-        return terms
+        return Captions(self.decoder, features, inputs, targets, keep, batch.records)
+
+    def _terms(self, captions: Captions) -> dict[str, Float[Tensor, ""]]:
+        return {name: term for objective in self.objectives for name, term in objective(captions).items()}
 
     def training_step(self, batch: CaptionBatch, batch_index: int) -> Tensor:
         """The scalar loss."""
@@ -124,7 +125,11 @@ class CaptioningModule(TaskModule):
     def validation_step(self, batch: CaptionBatch, batch_index: int) -> None:
         """Losses on the given captions, and captions of the model's own."""
         features = self.features(batch.visual)
-        terms = self(batch.replace(visual=features))
+        captions = self._captions(batch, features)
+        terms = self._terms(captions)
+        counts: dict[str, Tensor] = {}
+        for objective in self.objectives:
+            counts |= objective.counted(captions)  # type: ignore[operator]
         found = beam_search(self.decoder, features, Search(GREEDY, self.search.longest))
         examples = []
         for record, hypotheses in zip(batch.records, found, strict=True):
@@ -132,7 +137,7 @@ class CaptioningModule(TaskModule):
                 self._references[record.image_id] = [tokenize(caption) for caption in record.captions]
             written = self.words.decode(hypotheses[0].tokens)
             examples.append((record.image_id, (written, self._references[record.image_id])))
-        self.findings.add(terms, examples)
+        self.findings.add(terms, examples, counts)
 
     def validation_scores(self, examples: Mapping[int | str, tuple[list[str], list[list[str]]]]) -> dict[str, float]:
         """CIDEr-D and BLEU-4 of the greedy captions, times 100."""

@@ -119,7 +119,9 @@ class VQAModule(TaskModule):
         output = self(batch).logits
         terms = self.head.losses(output, batch)
         asked = ((record.question_id, None) for records in batch.records for record in records)
-        self.findings.add(terms | {"accuracy": self.head.accuracy(output, batch)}, asked)
+        counted = self.head.counted(batch)
+        counts = dict.fromkeys(terms, counted.losses) | {"accuracy": counted.accuracy}
+        self.findings.add(terms | {"accuracy": self.head.accuracy(output, batch)}, asked, counts)
 
     @torch.no_grad()
     def answer(

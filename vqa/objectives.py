@@ -29,6 +29,10 @@ class AnswerObjective(nn.Module, ABC):
             others must leave them no probability.
         """
 
+    def counted(self, scores: Float[Tensor, "N A"], votes: Float[Tensor, "N A"]) -> Bool[Tensor, " N"]:
+        """The questions over which the terms are a mean: those with a known answer, unless told."""
+        return votes.amax(-1) > 0
+
     def probabilities(self, logits: Float[Tensor, "*N A"]) -> Float[Tensor, "*N A"]:
         """Of each answer: a distribution over the answers, unless told."""
         return logits.softmax(-1)
@@ -49,7 +53,7 @@ class LabelCrossEntropy(AnswerObjective):
         keep: Bool[Tensor, "N A"] | None = None,
     ) -> dict[str, Float[Tensor, ""]]:
         """The scalar "cross_entropy" over the questions [N] with a known answer."""
-        known = votes.amax(-1) > 0
+        known = self.counted(scores, votes)
         costs = -logits.log_softmax(-1)
         per_question = costs.gather(1, votes.argmax(-1, keepdim=True)).squeeze(1)
         if self.label_smoothing:
@@ -80,6 +84,10 @@ class SoftCrossEntropy(AnswerObjective):
         """The scalar "cross_entropy" over the questions [N] with a known answer."""
         return {"cross_entropy": _soft_cross_entropy(logits, scores if self.of == "scores" else votes)}
 
+    def counted(self, scores: Float[Tensor, "N A"], votes: Float[Tensor, "N A"]) -> Bool[Tensor, " N"]:
+        """The questions with a known answer."""
+        return (scores if self.of == "scores" else votes).sum(-1) > 0
+
 
 class SampledCrossEntropy(AnswerObjective):
     """Cross-entropy with the answer of one annotator, drawn anew at every visit among those whose answer is known
@@ -95,7 +103,7 @@ class SampledCrossEntropy(AnswerObjective):
         """The scalar "cross_entropy" over the questions [N] with a known answer."""
         if not self.training or not len(votes):
             return {"cross_entropy": _soft_cross_entropy(logits, votes)}
-        known = votes.amax(-1) > 0
+        known = self.counted(scores, votes)
         drawn = torch.where(known.unsqueeze(-1), votes, 1.0).multinomial(1).squeeze(-1)
         per_question = nn.functional.cross_entropy(logits, drawn, reduction="none")
         return {"cross_entropy": _mean_of_known(per_question, known)}
@@ -128,6 +136,10 @@ class BinaryCrossEntropy(AnswerObjective):
         total = nn.functional.binary_cross_entropy_with_logits(logits, scores, reduction="sum")
         summed = self.reduction == "sum" and self.training
         return {"binary_cross_entropy": total if summed else total / max(len(logits), 1)}
+
+    def counted(self, scores: Float[Tensor, "N A"], votes: Float[Tensor, "N A"]) -> Bool[Tensor, " N"]:
+        """All."""
+        return torch.ones_like(scores[:, 0], dtype=torch.bool)
 
     def probabilities(self, logits: Float[Tensor, "*N A"]) -> Float[Tensor, "*N A"]:
         """The score that each answer is expected to have; they do not compete, and need not sum to one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from captioning.objectives.base import Captions, Objective
@@ -38,6 +38,10 @@ class DoublyStochastic(Objective):
         total = penalty.sum() if self.reduction == "code" else penalty.sum() / given.sum()
         return {"doubly_stochastic": self.weight * total}
 
+    def counted(self, captions: Captions) -> dict[str, Int[Tensor, ""]]:
+        """The captions; of sums, the pictures."""
+        return {} if self.reduction == "code" else {"doubly_stochastic": captions.keep.any(-1).sum()}
+
 
 class Redundancy(Objective):
     """weight * ||A A^T - I||_F^2 of the attention's parts A [P R], a mean over words: parts that see different regions.
@@ -62,3 +66,7 @@ class Redundancy(Objective):
                 "Redundancy is for attention with parts (glimpses, heads, hops), such as common.attention.MultiHead"
             )
         return {"redundancy": self.weight * redundancy(parts[captions.keep]).mean()}
+
+    def counted(self, captions: Captions) -> dict[str, Int[Tensor, ""]]:
+        """The words."""
+        return {"redundancy": captions.keep.sum()}

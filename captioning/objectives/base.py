@@ -54,6 +54,11 @@ class Objective(nn.Module, ABC):
     def forward(self, captions: Captions) -> dict[str, Float[Tensor, ""]]:
         """Scalars by name."""
 
+    def counted(self, captions: Captions) -> Mapping[str, Int[Tensor, ""]]:
+        """Over how many words, captions or what else each term is a mean, where that is not the pictures of the batch:
+        so that means of batches make a mean of all in validation."""
+        return {}
+
     def readings(self) -> Mapping[str, float]:
         """What the last batch showed besides the terms, to be logged by name."""
         return {}

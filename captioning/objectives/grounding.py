@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from captioning.objectives.base import Captions, Objective
@@ -66,15 +66,8 @@ class SupervisedAttention(Objective):
 
     def forward(self, captions: Captions) -> dict[str, Float[Tensor, ""]]:
         """The scalar "attention_supervision"; zero where no word of the batch means a box."""
-        weights = captions.output.weights
-        mentions = self._mentions(captions)
-        places = torch.tensor([each.place for each in mentions], dtype=torch.long, device=weights.device).view(-1, 3)
-        row, column, position = places.unbind(-1)
-        rectangles = captions.features.layout.rectangles()[row]  # [N R 4]
-        boxes = _corners(mentions).to(rectangles)
-        inside = share_inside(rectangles, boxes) * captions.features.keep[row]  # [N R]
-        touched = inside.amax(-1) > 0
-        inside, looks = inside[touched], weights[row, column, position][touched].float()
+        places, inside = self._targets(captions)
+        looks = captions.output.weights[places.unbind(-1)].float()
         member = inside / inside.amax(-1, keepdim=True)
         mass = (member * looks).sum(-1)  # [N]
         self._mass = mass.detach().mean().item() if len(mass) else float("nan")
@@ -85,9 +78,22 @@ class SupervisedAttention(Objective):
             losses = (torch.special.xlogy(target, target) - target * (looks + SMALL).log()).sum(-1)
         return {"attention_supervision": self.weight * losses.sum() / max(len(losses), 1)}
 
+    def counted(self, captions: Captions) -> dict[str, Int[Tensor, ""]]:
+        """The words that mean a box which a region touches."""
+        return {"attention_supervision": torch.tensor(len(self._targets(captions)[0]))}
+
     def readings(self) -> Mapping[str, float]:
         """The share of the attention at object words that lay in their boxes, where there were such words."""
         return {"attention_in_box": self._mass} if self._mass == self._mass else {}
+
+    def _targets(self, captions: Captions) -> tuple[Int[Tensor, "N 3"], Float[Tensor, "N R"]]:
+        """The places of the words that mean a box which a region touches, and the share of each region in the boxes."""
+        mentions, keep = self._mentions(captions), captions.features.keep
+        places = torch.tensor([each.place for each in mentions], dtype=torch.long, device=keep.device).view(-1, 3)
+        rectangles = captions.features.layout.rectangles()[places[:, 0]]  # [N R 4]
+        inside = share_inside(rectangles, _corners(mentions).to(rectangles)) * keep[places[:, 0]]  # [N R]
+        touched = inside.amax(-1) > 0
+        return places[touched], inside[touched]
 
     def _mentions(self, captions: Captions) -> list[_Mention]:
         found = []

@@ -60,6 +60,10 @@ class HardAttentionReinforce(Objective):
             "attention_entropy": -self.entropy_weight * entropy,
         }
 
+    def counted(self, captions: Captions) -> dict[str, Int[Tensor, ""]]:
+        """The words."""
+        return dict.fromkeys(("reinforce", "attention_entropy"), captions.keep.sum())
+
     def _reward(
         self, log_probs: Float[Tensor, "M V"], targets: Int[Tensor, "B Q T"], keep: Bool[Tensor, "B Q T"]
     ) -> Float[Tensor, "B Q"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from captioning.objectives.base import Captions, Objective
@@ -27,3 +27,7 @@ class CrossEntropy(Objective):
         if self.label_smoothing:
             likelihood = torch.lerp(likelihood, -log_probs.mean(), self.label_smoothing)
         return {"cross_entropy": self.weight * likelihood}
+
+    def counted(self, captions: Captions) -> dict[str, Int[Tensor, ""]]:
+        """The words."""
+        return {"cross_entropy": captions.keep.sum()}

@@ -119,6 +119,10 @@ class ScheduledSampling(Objective):
             terms |= objective(captions)
         return terms
 
+    def counted(self, captions: Captions) -> Mapping[str, Int[Tensor, ""]]:
+        """What the objectives count."""
+        return {name: count for objective in self._each() for name, count in objective.counted(captions).items()}
+
     def readings(self) -> Mapping[str, float]:
         """Those of the objectives, and how likely the truth is read."""
         inner = {name: value for objective in self._each() for name, value in objective.readings().items()}

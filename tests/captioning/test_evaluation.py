@@ -53,7 +53,9 @@ def test_a_word_that_misnames_what_is_there_has_no_right_place_to_look(record: C
     other = CaptionRecord(record.image, 8, ("a green star",), (NamedBox((0.0, 0.0, 1.0, 1.0), "star", ("green",)),))
     said_of = {7: said("a green circle", [0, 0, 0]), 8: said("a green star", [0, 0, 0])}
     assert grounding([record, other], said_of)["maps with a known target"] == 1
-    assert grounding([record], {7: said("a blue circle", [0, 0, 0])}) == {}  # no word has a right place: that is not a score of 0
+    assert (
+        grounding([record], {7: said("a blue circle", [0, 0, 0])}) == {}
+    )  # no word has a right place: that is not a score of 0
 
 
 def test_records_of_types_are_scored_type_by_type_as_well(record: CaptionRecord) -> None:

@@ -108,6 +108,17 @@ def test_captions_are_the_same_each_time_and_for_each_picture_alone(scenes: str,
     assert_same(alone, together)
 
 
+def test_validation_s_loss_is_the_mean_over_all_words_however_the_batches_are_cut(scenes: str, tmp_path: Path) -> None:
+    losses = []
+    for size in (8, 3):
+        source = recipes.data(scenes, loading=Loading(size, in_memory=True))
+        torch.manual_seed(0)
+        made = recipes.module(source.vocabulary, objectives=(CROSS_ENTROPY, DOUBLY))
+        (metrics,) = trainer(tmp_path).validate(made, datamodule=source, verbose=False)
+        losses.append([metrics["val/cross_entropy"], metrics["val/doubly_stochastic"]])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
 def test_the_search_can_be_changed_for_one_call(scenes: str) -> None:
     made, source = recipes.attached(scenes)
     made.eval()

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vqa.data import VQABatch
@@ -29,6 +29,13 @@ class Ranked(NamedTuple):
     choices: tuple[float, ...] = ()
 
 
+class Counted(NamedTuple):
+    """Over how many questions, or words, the losses of a batch are a mean, and over how many questions its accuracy."""
+
+    losses: Int[Tensor, ""]
+    accuracy: Int[Tensor, ""]
+
+
 class AnswerHead(nn.Module, ABC):
     """Losses, accuracy and answers from a model's output. width: W, what the model's `answers` is to be."""
 
@@ -41,6 +48,10 @@ class AnswerHead(nn.Module, ABC):
     @abstractmethod
     def accuracy(self, output: Float[Tensor, "B Q W"], batch: VQABatch) -> Float[Tensor, ""]:
         """The mean score of the likeliest answers to the questions that are asked, in percent."""
+
+    @abstractmethod
+    def counted(self, batch: VQABatch) -> Counted:
+        """How much of a batch its losses and its accuracy stand for, so that means of batches make a mean of all."""
 
     @abstractmethod
     def answers(self, output: Float[Tensor, "B Q W"], asked: Sequence[Sequence[Question]]) -> list[list[Ranked]]:

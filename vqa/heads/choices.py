@@ -11,7 +11,7 @@ from common.data.vocabulary import Vocabulary
 from common.encoders import FactEncoder
 from common.errors import DataError
 from vqa.data import VQABatch
-from vqa.heads.base import AnswerHead, Ranked, rank
+from vqa.heads.base import AnswerHead, Counted, Ranked, rank
 from vqa.objectives import AnswerObjective
 from vqa.questions import Choices, Encoding, Question, Texts
 
@@ -54,6 +54,17 @@ class ChoiceHead(AnswerHead):
         scores = offered.scores.gather(2, logits.argmax(-1, keepdim=True)).squeeze(2)
         return 100 * scores[offered.keep.any(-1)].mean()
 
+    def counted(self, batch: VQABatch) -> Counted:
+        """Of the questions with choices, those that the objective counts, and all.
+
+        Raises:
+            DataError: no question of the batch has choices.
+        """
+        offered = _offered(batch)
+        asked = offered.keep.any(-1)
+        scores = offered.scores[asked]
+        return Counted(self.objective.counted(scores, scores).sum(), asked.sum())
+
     def answers(self, output: Float[Tensor, "B Q W"], asked: Sequence[Sequence[Question]]) -> list[list[Ranked]]:
         """Of the choices.
 
@@ -76,12 +87,16 @@ class ChoiceHead(AnswerHead):
 
     def _offered(self, output: Tensor, batch: VQABatch) -> tuple[Tensor, Choices]:
         """The choices and their logits [B Q N]."""
-        if batch.choices is None:
-            raise DataError("no question of a batch comes with choices, which this model chooses from")
-        logits = self._score(output, batch.choices.texts)
-        return logits.masked_fill(~batch.choices.keep, NEVER), batch.choices
+        offered = _offered(batch)
+        return self._score(output, offered.texts).masked_fill(~offered.keep, NEVER), offered
 
     def _score(self, output: Float[Tensor, "B Q W"], texts: Texts) -> Float[Tensor, "B Q N"]:
         shape = texts.keep.shape[:2]
         choices = self.choices(texts.tokens.flatten(0, 1), texts.keep.flatten(0, 1)).values.unflatten(0, shape)
         return (choices @ output.unsqueeze(-1)).squeeze(-1) / self.width**0.5
+
+
+def _offered(batch: VQABatch) -> Choices:
+    if batch.choices is None:
+        raise DataError("no question of a batch comes with choices, which this model chooses from")
+    return batch.choices

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vqa.answers import AnswerVocabulary, normalise_answer
 from vqa.data import VQABatch
-from vqa.heads.base import RANKED, AnswerHead, Ranked, rank
+from vqa.heads.base import RANKED, AnswerHead, Counted, Ranked, rank
 from vqa.objectives import AnswerObjective
 from vqa.questions import Question
 
@@ -38,6 +38,11 @@ class ClassHead(AnswerHead):
         """The mean score of the likeliest of all known answers, in percent: their accuracy, where so scored."""
         best = output.argmax(-1, keepdim=True)
         return 100 * batch.targets.gather(2, best).squeeze(2)[batch.asked].mean()
+
+    def counted(self, batch: VQABatch) -> Counted:
+        """The questions that the objective counts, and all that are asked."""
+        asked = batch.asked
+        return Counted(self.objective.counted(batch.targets[asked], batch.votes[asked]).sum(), asked.sum())
 
     def answers(self, output: Float[Tensor, "B Q A"], asked: Sequence[Sequence[Question]]) -> list[list[Ranked]]:
         """Of the choices where there are some, else of all known answers."""

@@ -16,7 +16,7 @@ from common.data.vocabulary import END, PAD, START, Vocabulary
 from common.search import Search, Step, beam_search
 from common.search.decoder import word_log_probs
 from vqa.data import VQABatch
-from vqa.heads.base import RANKED, AnswerHead, Ranked
+from vqa.heads.base import RANKED, AnswerHead, Counted, Ranked
 from vqa.questions import Question
 
 GREEDY = 1
@@ -109,12 +109,16 @@ class GeneratedAnswer(AnswerHead):
 
     def losses(self, output: Float[Tensor, "B Q W"], batch: VQABatch) -> dict[str, Float[Tensor, ""]]:
         """The scalar "cross_entropy", a mean over words."""
-        known = batch.votes.amax(-1) > 0
-        texts = self.texts[batch.votes[known].argmax(-1)]  # [N T]
+        known, texts = self._known(batch)
         logits = self.decoder(output[known], texts[:, :-1])
         targets = texts[:, 1:]
         total = nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=PAD, reduction="sum")
         return {"cross_entropy": total / (targets != PAD).sum().clamp(min=1)}
+
+    def counted(self, batch: VQABatch) -> Counted:
+        """The words of the known answers, their ends among them, and the questions that are asked."""
+        _, texts = self._known(batch)
+        return Counted((texts[:, 1:] != PAD).sum(), batch.asked.sum())
 
     @torch.no_grad()
     def accuracy(self, output: Float[Tensor, "B Q W"], batch: VQABatch) -> Float[Tensor, ""]:
@@ -134,6 +138,11 @@ class GeneratedAnswer(AnswerHead):
         written = iter(self._write(output.flatten(0, 1), self.search.beam))
         rows = [[next(written) for _ in range(output.shape[1])] for _ in asked]
         return [row[: len(questions)] for row, questions in zip(rows, asked, strict=True)]
+
+    def _known(self, batch: VQABatch) -> tuple[Bool[Tensor, "B Q"], Int[Tensor, "N T"]]:
+        """The questions with a known answer, and the most common answer to each."""
+        known = batch.votes.amax(-1) > 0
+        return known, self.texts[batch.votes[known].argmax(-1)]
 
     def _write(self, fused: Float[Tensor, "N W"], beam: int) -> list[Ranked]:
         found = beam_search(

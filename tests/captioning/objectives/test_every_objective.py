@@ -84,6 +84,28 @@ def test_a_decoder_learns_from_an_objective_or_says_what_it_lacks(decoder: str, 
     assert made.training
 
 
+@pytest.mark.parametrize("objective", ["cross-entropy", "doubly stochastic", "redundancy", "supervised", "scheduled"])
+def test_the_means_of_batches_by_what_they_count_make_the_mean_of_all(objective: str) -> None:
+    made, goal, features = build("attention on attention"), OBJECTIVES[objective]().eval(), pictures()
+    goal.prepare(RECORDS)
+    tokens, keep = captions(length=6)
+    keep[0, 1:] = False  # one caption here, three there, of which two name what is in the picture
+    tokens[:, 0, 1], tokens[1, 1, 2], keep[:, :2, :3] = *WORDS.encode(["cube", "ball"]), True
+    keep[0, 1] = False
+
+    def part(rows: list[int]) -> Captions:
+        words, valid = tokens[rows], keep[rows]
+        chosen = features.select(torch.tensor(rows))
+        return Captions(made, chosen, words[..., :-1], words[..., 1:], valid[..., 1:], [RECORDS[row] for row in rows])
+
+    parts = [part([0]), part([1])]
+    for name, together in goal(part([0, 1])).items():
+        counts = [goal.counted(each)[name] for each in parts]
+        assert counts[0] < counts[1]
+        total = sum(goal(each)[name] * count for each, count in zip(parts, counts, strict=True))
+        torch.testing.assert_close(total / goal.counted(part([0, 1]))[name], together)
+
+
 def fits(decoder: torch.nn.Module, objective: str, batch: Captions) -> bool:
     if objective == "hard":
         return batch.output.attention_log_prob is not None

@@ -71,7 +71,10 @@ def batch(loss: float, *ids: int) -> tuple[dict[str, torch.Tensor], list[tuple[i
 
 def test_each_example_of_all_processes_counts_once_in_the_order_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = [batch(1.0, 1, 2), batch(4.0, 5)], [batch(2.0, 3, 4), batch(1.0, 1, 2)]
-    other = [({name: float(term) for name, term in terms.items()}, dict(examples)) for terms, examples in second]
+    other = [
+        findings._Batch({"loss": float(terms["loss"])}, {"loss": len(examples)}, dict(examples))
+        for terms, examples in second
+    ]
 
     def gathered(shares: list[Any], own: Any) -> None:
         shares[:] = [own, other]
@@ -84,6 +87,21 @@ def test_each_example_of_all_processes_counts_once_in_the_order_of_one(monkeypat
     found = collected.gather()
     assert list(found.examples) == [1, 2, 3, 4, 5]
     assert found.terms == {"loss": (2 * 1.0 + 2 * 2.0 + 4.0) / 5}
+
+
+def test_a_term_s_mean_is_over_what_it_counts_however_the_batches_are_cut() -> None:
+    values = [1.0, 5.0, 2.0, 4.0]  # of the second and third example none
+    each = [(0, [values[0]]), (1, []), (2, []), (3, values[1:])]
+    for size in (1, 2, 3, 4):
+        collected: Findings[None] = Findings()
+        for start in range(0, 4, size):
+            part = each[start : start + size]
+            counted = [value for _, found in part for value in found]
+            mean = torch.tensor(counted).mean()  # NaN of none
+            collected.add(
+                {"loss": mean, "none": mean}, [(key, None) for key, _ in part], {"loss": len(counted), "none": 0}
+            )
+        assert collected.gather().terms == pytest.approx({"loss": 3.0})
 
 
 def test_what_was_gathered_or_cleared_is_forgotten() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,8 +14,8 @@ from common.data.vocabulary import END, START, Vocabulary
 from common.errors import ConfigError, DataError
 from tests.vqa import recipes
 from vqa.data import VQABatch
-from vqa.heads import ChoiceHead, ClassHead, GeneratedAnswer
-from vqa.objectives import BinaryCrossEntropy, LabelCrossEntropy
+from vqa.heads import AnswerHead, ChoiceHead, ClassHead, GeneratedAnswer
+from vqa.objectives import BinaryCrossEntropy, LabelCrossEntropy, SoftCrossEntropy
 from vqa.questions import Choices, Encoding, Question, Texts
 
 ANSWERS = ["yes", "no", "2", "red"]
@@ -173,6 +174,62 @@ def test_a_writer_learns_its_answers() -> None:
     (found,) = head.eval().answers(output, [[Question("a"), Question("b"), Question("c")]])
     assert [ranked.best[0][0] for ranked in found] == ["red dog", "cat", "a red cat"]
     assert all(ranked.best[0][1] > 0.8 for ranked in found)
+
+
+# Means of batches
+
+
+def rows(made: VQABatch) -> list[VQABatch]:
+    """Each picture by itself."""
+    return [
+        replace(
+            made,
+            tokens=made.tokens[[n]],
+            keep=made.keep[[n]],
+            targets=made.targets[[n]],
+            votes=made.votes[[n]],
+            choices=made.choices
+            and Choices(
+                Texts(made.choices.texts.tokens[[n]], made.choices.texts.keep[[n]]),
+                made.choices.keep[[n]],
+                made.choices.scores[[n]],
+            ),
+        )
+        for n in range(len(made.tokens))
+    ]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        lambda: ClassHead(ANSWERS[:3], LabelCrossEntropy()),
+        lambda: ClassHead(ANSWERS[:3], SoftCrossEntropy()),
+        lambda: ClassHead(ANSWERS[:3], BinaryCrossEntropy()),
+        lambda: ChoiceHead(WORDS, LabelCrossEntropy(), dim=3),
+        lambda: ChoiceHead(WORDS, BinaryCrossEntropy(), dim=3),
+        lambda: GeneratedAnswer(["red dog", "cat", "a red cat"], dim=3),
+    ],
+)
+def test_the_means_of_batches_by_what_they_count_make_the_mean_of_all(head: Callable[[], AnswerHead]) -> None:
+    torch.manual_seed(0)
+    made, output = head().eval(), torch.randn(2, 3, 3)
+    nothing, not_asked = [0.0, 0.0, 0.0], [0.0, 0.0, -1.0]
+    targets = torch.tensor([[[1.0, 0.3, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]], [[0.3, 0, 0], nothing, not_asked]])
+    offered = Encoding(WORDS).texts([[["dog", "cat"]] * 3, [["red", "cat"], [], ["a"]]])
+    keep = torch.tensor([[[True, True]] * 3, [[True, True], [False, False], [False, False]]])
+    scores = torch.tensor([[[1.0, 0.0], [0.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [0.0, 0.0], [0.0, 0.0]]])
+    whole = batch(targets, targets.clamp(min=0), Choices(offered, keep, scores))
+    expected, alone = made.counted(whole), rows(whole)
+    (together,) = made.losses(output, whole).values()
+    counted = [made.counted(each) for each in alone]
+    losses = [next(iter(made.losses(output[[n]], each).values())) for n, each in enumerate(alone)]
+    accuracies = [made.accuracy(output[[n]], each) for n, each in enumerate(alone)]
+    total = sum(loss * each.losses for loss, each in zip(losses, counted, strict=True))
+    torch.testing.assert_close(total / expected.losses, together)
+    total = sum(found * each.accuracy for found, each in zip(accuracies, counted, strict=True))
+    torch.testing.assert_close(total / expected.accuracy, made.accuracy(output, whole))
+    assert sum(each.losses for each in counted) == expected.losses
+    assert counted[0] != counted[1]
 
 
 # In a model
