@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import is_dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +26,7 @@ from common.training.task import FORMAT, LEXICONS, LINKS, TaskModule
 # What settings give that this version does not have, or has in addition (TypeError), or that no one would have written.
 _NONSENSE = (SaccadeError, TypeError, ValueError, LookupError, AttributeError, RuntimeError)
 M = TypeVar("M", bound=TaskModule)
+_shared: ContextVar[VisualEncoder | None] = ContextVar("_shared", default=None)
 
 
 class WholeFileIO(TorchCheckpointIO):
@@ -148,8 +151,18 @@ def of_one_task(content: dict[str, Any], expected: type[TaskModule]) -> dict[str
     }
 
 
+@contextmanager
+def shared_encoder(encoder: VisualEncoder) -> Iterator[None]:
+    """Models that are made herein take this encoder in the place of one of their own."""
+    token = _shared.set(encoder)
+    try:
+        yield
+    finally:
+        _shared.reset(token)
+
+
 def build_encoder(recipe: Part, weights: str | None) -> VisualEncoder:
-    """An image encoder with its weights.
+    """An image encoder with its weights, or the one of `shared_encoder`.
 
     Args:
         weights: "hub"; the path of a file of timm weights; that of a checkpoint of either task (.ckpt), whose
@@ -159,6 +172,8 @@ def build_encoder(recipe: Part, weights: str | None) -> VisualEncoder:
         ConfigError: the recipe is wrong.
         CheckpointError: the weights cannot be had or do not fit.
     """
+    if (shared := _shared.get()) is not None:
+        return shared
     if weights is None or Path(weights).suffix != ".ckpt":
         return build(recipe, VisualEncoder, weights=weights)
     with weights_follow():
@@ -167,14 +182,16 @@ def build_encoder(recipe: Part, weights: str | None) -> VisualEncoder:
     return encoder
 
 
-def start_from(path: str | Path, module: TaskModule) -> None:
+def start_from(path: str | Path, content: dict[str, Any], module: TaskModule) -> None:
     """Begin a new training with the weights of a checkpoint: of its networks, not of its optimiser or its objectives.
 
+    content: what `read_checkpoint` gives of it.
+
     Raises:
-        CheckpointError: it cannot be used, is of another task, knows other words, or has another network; the message
+        CheckpointError: it is of another task, knows other words, or has another network; the message
             names the part that does not fit.
     """
-    content = of_one_task(read_checkpoint(path), type(module))
+    content = of_one_task(content, type(module))
     check_task(path, content, type(module))
     for name in (*LINKS, LEXICONS):
         theirs, ours = content.get("hyper_parameters", {}).get(name), module.hparams.get(name)

@@ -111,10 +111,13 @@ class TrainingCLI(LightningCLI):
     def _parse_ckpt_path(self) -> None:
         """Look at the checkpoint to go on or begin from. (Lightning would let its settings override the given ones.)"""
         last, first = self.config.fit.ckpt_path, self.config.fit.start_from
+        self._earlier: dict[str, Any] = {}  # what that checkpoint holds, until the model has been made
         if last is not None:
-            check_task(last, read_checkpoint(last), self.model_type)
+            self._earlier = read_checkpoint(last)
+            check_task(last, self._earlier, self.model_type)
         elif first is not None:
-            check_task(first, of_one_task(read_checkpoint(first), self.model_type), self.model_type)
+            self._earlier = of_one_task(read_checkpoint(first), self.model_type)
+            check_task(first, self._earlier, self.model_type)
 
     def before_instantiate_classes(self) -> None:
         """Keep an earlier run in the same folder from being overwritten.
@@ -169,9 +172,10 @@ class TrainingCLI(LightningCLI):
         """
         path, beginning = self.config.fit.ckpt_path, self.config.fit.start_from
         if path is not None:
-            check_fit(path, read_checkpoint(path), self.model)
+            check_fit(path, self._earlier, self.model)
         elif beginning is not None:
-            start_from(beginning, self.model)
+            start_from(beginning, self._earlier, self.model)
+        self._earlier = {}
 
     def fit(self, model: LightningModule, **kwargs: Any) -> None:
         """Train; on Ctrl-C say how to go on, and exit with the code for it."""

@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from common.data.module import SPLITS, PictureData
-from common.encoders import weights_follow
 from common.errors import ConfigError, nearest
-from common.training.checkpoints import build_encoder
+from common.training.checkpoints import build_encoder, shared_encoder
 from common.training.optimisation import Optimisation
 from common.training.parts import Part, build
 from common.training.task import LINKS, ShownExample, TaskModule
@@ -94,11 +93,10 @@ class JointModule(TaskModule):
         self.optimisation = optimisation
 
     def _part(self, name: str, recipe: Part, encoder: Part, lexicon: Mapping[str, list[str]]) -> TaskModule:
-        with weights_follow():  # its own encoder is put away at once
+        with shared_encoder(self.encoder):
             module: TaskModule = build(recipe, TaskModule, encoder=encoder, encoder_weights=None, **lexicon)
         if module.task != name:
             raise ConfigError(f"the task {name!r} is made of {type(module).__name__}, which is for {module.task!r}")
-        module.encoder = self.encoder
         module.log = partial(self._log_of, name)  # type: ignore[method-assign]
         return module
 

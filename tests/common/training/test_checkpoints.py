@@ -193,17 +193,17 @@ def test_weights_that_mean_other_words_are_no_beginning(
     checkpoint: Path, theirs: Any, ours: Any, difference: str
 ) -> None:
     module = Singer(VOICE, ["la", "lo", "li"])
-    start_from(checkpoint, module)
+    start_from(checkpoint, read_checkpoint(checkpoint), module)
     module.hparams["vocabulary"] = ours
     path = changed(checkpoint, hyper_parameters__vocabulary=theirs)
     with pytest.raises(CheckpointError) as caught:
-        start_from(path, module)
+        start_from(path, read_checkpoint(path), module)
     assert str(caught.value) == f"{path} has another vocabulary: {difference}; give the data it learned from"
 
 
 def test_another_tasks_weights_are_no_beginning(checkpoint: Path) -> None:
     with pytest.raises(CheckpointError, match="is a checkpoint for singing, not for dancing"):
-        start_from(checkpoint, Dancer(VOICE, ["la", "lo", "li"]))
+        start_from(checkpoint, read_checkpoint(checkpoint), Dancer(VOICE, ["la", "lo", "li"]))
 
 
 def test_a_full_disk_leaves_the_earlier_checkpoint_whole(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import wandb
 import yaml
 
 from common.errors import CheckpointError, ConfigError, run_script
-from common.training.checkpoints import load_module
+from common.training.checkpoints import load_module, read_checkpoint
 from common.training.cli import TrainingCLI
 from tests.common.training.stand_ins import Adder
 
@@ -135,6 +135,20 @@ def test_a_training_begins_with_the_weights_of_another_and_with_nothing_else(con
     best.unlink()
     resume = ["--trainer.max_epochs=3", f"--ckpt_path={tmp_path / 'next' / 'last.ckpt'}"]
     TrainingCLI(["fit", "--config", str(tmp_path / "next" / "config.yaml"), *resume])
+
+
+def test_the_checkpoint_to_go_on_or_begin_from_is_read_once(
+    config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    TrainingCLI(["fit", "--config", config])
+    last, read = tmp_path / "run" / "last.ckpt", []
+    for module in ("cli", "checkpoints"):
+        monkeypatch.setattr(
+            f"common.training.{module}.read_checkpoint", lambda path: read.append(path) or read_checkpoint(path)
+        )
+    TrainingCLI(["fit", "--config", config, f"--folder={tmp_path / 'next'}", f"--start_from={last}"])
+    TrainingCLI(["fit", "--config", config, "--trainer.max_epochs=3", f"--ckpt_path={last}"])
+    assert read == [str(last)] * 2
 
 
 def test_a_training_does_not_begin_with_another_network(config: str, tmp_path: Path) -> None:

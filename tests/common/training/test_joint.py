@@ -10,8 +10,9 @@ import torch
 from lightning.pytorch import Trainer
 
 from captioning.module import CaptioningModule
+from common.encoders.weights import create_backbone
 from common.errors import CheckpointError, ConfigError
-from common.training.checkpoints import build_encoder, load_module, start_from
+from common.training.checkpoints import build_encoder, load_module, read_checkpoint, start_from
 from common.training.joint import JointData, JointModule
 from common.training.optimisation import Optimisation
 from common.training.parts import Part
@@ -65,6 +66,14 @@ def joint(source: JointData, **settings: Any) -> JointModule:
     torch.manual_seed(0)
     optimisation = Optimisation(1e-2, schedule="constant")
     return JointModule(ENCODER, TASKS, source.lexicons, optimisation=optimisation, **settings)
+
+
+def test_the_shared_encoder_is_made_once(scenes: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, make = [], create_backbone
+    monkeypatch.setattr("common.encoders.image.create_backbone", lambda *given: made.append(given) or make(*given))
+    module = joint(data(scenes))
+    assert len(made) == 1
+    assert all(task.encoder is module.encoder for task in module.tasks.values())
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +138,7 @@ def test_a_task_alone_begins_with_the_weights_it_has_there(
     trained: tuple[Trainer, JointModule, Path], scenes: str
 ) -> None:
     captioner = captioning.module(captioning.data(scenes).vocabulary, encoder=ENCODER)
-    start_from(trained[2], captioner)
+    start_from(trained[2], read_checkpoint(trained[2]), captioner)
     ours, theirs = captioner.decoder.state_dict(), trained[1].tasks["captioning"].decoder.state_dict()  # type: ignore[union-attr]
     torch.testing.assert_close(ours, theirs)
 
@@ -139,7 +148,7 @@ def test_joint_training_begins_with_the_networks_of_another_but_not_with_its_obj
 ) -> None:
     module = joint(data(scenes))
     assert module.networks == ("encoder", "tasks.captioning.decoder", "tasks.vqa.model")
-    start_from(trained[2], module)
+    start_from(trained[2], read_checkpoint(trained[2]), module)
     torch.testing.assert_close(module.tasks["vqa"].model.state_dict(), trained[1].tasks["vqa"].model.state_dict())  # type: ignore[union-attr]
 
 
