@@ -209,21 +209,25 @@ def create_detector(name: str, weights: str | None) -> Any:
         for module in detector.backbone.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.eps = 0.0
-    if weights is None or will_follow():
-        return detector
-    address = get_model_weights(name).DEFAULT.url
-    state = fetch_weights(address) if weights == "hub" else read_weights(Path(weights))
+    if weights is not None and not will_follow():
+        address = get_model_weights(name).DEFAULT.url
+        state = fetch_weights(address) if weights == "hub" else read_weights(Path(weights))
+        if fault := _misfit(detector, name, state):
+            raise CheckpointError(f"weights {weights} do not fit {name}: {fault}")
+    return detector
+
+
+def _misfit(detector: nn.Module, name: str, state: dict[str, Tensor]) -> str | None:
+    """Give a detector its weights; what is wrong with the first of them that does not fit, None where all do."""
     try:
         missing, unexpected = detector.load_state_dict(state, strict=False)
     except RuntimeError as error:
-        raise CheckpointError(f"weights {weights} do not fit {name}: {str(error).splitlines()[-1].strip()}") from error
-    missing = [
-        key for key in missing if not key.endswith("num_batches_tracked")
-    ]  # counts that nothing is computed with
-    if missing or unexpected:
-        fault = f"the file lacks {missing[0]}" if missing else f"{name} has no {unexpected[0]}"
-        raise CheckpointError(f"weights {weights} do not fit {name}: {fault}")
-    return detector
+        return str(error).splitlines()[-1].strip()
+    # the counts of batches are those that nothing is computed with
+    lacking = [key for key in missing if not key.endswith("num_batches_tracked")]
+    if lacking:
+        return f"the file lacks {lacking[0]}"
+    return f"{name} has no {unexpected[0]}" if unexpected else None
 
 
 def _own_width(name: str, detector: Any) -> int:

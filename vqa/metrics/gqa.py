@@ -23,16 +23,21 @@ def gqa_scores(predictions: Mapping[Id, str], records: Sequence[VQARecord]) -> d
     Validity: the answer is of those that the question allows. Plausibility: it is common in the world.
     """
     right = {record.question_id: predictions[record.question_id] in record.answers for record in records}
-    groups: dict[str, list[float]] = defaultdict(list)
-    for record in records:
-        answer, needs = predictions[record.question_id], record.scoring
-        entailed = [other for other in needs.entailed if other != record.question_id]
-        if right[record.question_id] and entailed and all(other in right for other in entailed):
-            groups["consistency"].append(fmean(right[other] for other in entailed))
-        for name, allowed in (("validity", needs.valid), ("plausibility", needs.plausible)):
-            if allowed:
-                groups[name].append(float(answer in allowed))
-    return {name: 100 * fmean(groups[name]) for name in ("consistency", "validity", "plausibility") if groups[name]}
+    answered = [(predictions[record.question_id], record.scoring) for record in records]
+    groups: dict[str, list[float]] = {
+        "consistency": [share for record in records if (share := _entailed_right(record, right)) is not None],
+        "validity": [answer in needs.valid for answer, needs in answered if needs.valid],
+        "plausibility": [answer in needs.plausible for answer, needs in answered if needs.plausible],
+    }
+    return {name: 100 * fmean(found) for name, found in groups.items() if found}
+
+
+def _entailed_right(record: VQARecord, right: Mapping[Id, bool]) -> float | None:
+    """The share answered right of what a right answer entails; None where the question does not count."""
+    entailed = [other for other in record.scoring.entailed if other != record.question_id]
+    if not (right[record.question_id] and entailed and all(other in right for other in entailed)):
+        return None
+    return fmean(right[other] for other in entailed)
 
 
 def distribution(predictions: Mapping[Id, str], records: Sequence[VQARecord]) -> float:

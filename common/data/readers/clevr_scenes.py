@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from common.data.readers.checks import Entry, Slim, require
@@ -84,17 +84,21 @@ def asked_objects(program: Sequence[Step], scene: Entry, where: str) -> list[int
 def _objects(step: Step, inputs: list[list[int]], scene: Entry) -> list[int]:
     """The objects that a step comes to. What counts or compares passes on the objects that it is about."""
     objects = scene["objects"]
+    everything = range(len(objects))
     kind, _, about = step.function.partition("_")
     if step.function == "scene":
-        return list(range(len(objects)))
+        return list(everything)
     if kind == "filter":
-        return [index for index in inputs[0] if objects[index][about] == step.values[0]]
+        return _having(objects, inputs[0], about, step.values[0])
     if kind == "same":
         (this,) = inputs[0]
-        return [index for index, each in enumerate(objects) if index != this and each[about] == objects[this][about]]
+        return _having(objects, set(everything) - {this}, about, objects[this][about])
     if kind == "relate":
         (this,) = inputs[0]
         return list(scene["relationships"][step.values[0]][this])
-    if kind == "intersect":
-        return [index for index in inputs[0] if index in inputs[1]]
-    return sorted({index for each in inputs for index in each})
+    return sorted(set(inputs[0]).intersection(*inputs) if kind == "intersect" else set().union(*inputs))
+
+
+def _having(objects: Sequence[Entry], among: Iterable[int], name: str, value: object) -> list[int]:
+    """The objects among these with this value, such as of their colour, in order."""
+    return [index for index in sorted(among) if objects[index][name] == value]
