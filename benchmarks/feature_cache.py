@@ -54,7 +54,7 @@ def readers(folder: Path, cache: FeatureCache, images: list[Path]) -> dict[str, 
             np.stack([np.load(folder / f"{index}.npy") for index in batch])
         ).float(),
         "memory map": lambda batch: torch.from_numpy(np.stack([mapped[index] for index in batch])).float(),
-        "Saccade": lambda batch: cache.batch([images[index] for index in batch]).values,
+        "Saccade": lambda batch: cache.batch([images[index] for index in batch]).values.float(),
     }
 
 

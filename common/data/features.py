@@ -112,7 +112,10 @@ class FeatureCache:
         return self._mapped[path].row(row)
 
     def batch(self, images: Sequence[Path]) -> VisualFeatures:
-        """The features [B R D] of some images, in float32; R is the most regions that one of them has."""
+        """The features [B R D] of some images, as they are stored; R is the most regions that one of them has.
+
+        Float16 becomes float32 on the device, see `TaskModule.features`: half as much travels there from the workers.
+        """
         return collate([self.get(image) for image in images])
 
     def __len__(self) -> int:

@@ -120,12 +120,12 @@ def _boxes(features: Sequence[VisualFeatures]) -> dict[str, Tensor]:
 
 
 def collate(images: Sequence[ImageFeatures]) -> VisualFeatures:
-    """The features [B R D] of some images in float32; boxes are filled up to the most that one of them has."""
+    """The features [B R D] of some images as they are stored; boxes are filled up to the most that one of them has."""
     most = max(1, *(len(image.keep) for image in images))  # without any region there is one that is not valid
-    values = torch.empty(len(images), most, images[0].values.shape[1])
+    values = images[0].values.new_empty(len(images), most, images[0].values.shape[1])
     keep = torch.zeros(len(images), most, dtype=torch.bool)
     for row, image in enumerate(images):
-        values[row, : len(image.values)] = image.values  # from the file to float32 in one pass
+        values[row, : len(image.values)] = image.values
         values[row, len(image.values) :] = 0
         keep[row, : len(image.keep)] = image.keep
     if isinstance(images[0].layout, Grid):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from importlib.metadata import version
 from typing import Any, ClassVar
 
@@ -121,8 +121,10 @@ class TaskModule(LightningModule):
         )
 
     def features(self, visual: ImageBatch | VisualFeatures) -> VisualFeatures:
-        """Features [B R D] of pictures; those from a cache are there already."""
-        return visual if isinstance(visual, VisualFeatures) else self.encoder(visual)
+        """Features [B R D] of pictures; those from a cache are there already, and become float32 here."""
+        if isinstance(visual, VisualFeatures):
+            return replace(visual, values=visual.values.float())
+        return self.encoder(visual)
 
     def show_examples(self, data: Any) -> list[ShownExample]:
         """The same few held-out examples of its data each time, as the model sees them now; none where it has none."""

@@ -37,7 +37,7 @@ def test_each_image_has_its_own_boxes_filled_up_to_the_most_of_the_batch(
     assert found.values.shape == (4, 3, DIM)
     assert found.keep.sum(1).tolist() == [2, 0, 3, 2]
     assert torch.equal(found.keep, expected.keep[:, :3])
-    assert torch.equal(found.values, expected.values[:, :3] * found.keep[..., None])
+    assert torch.equal(found.values.float(), expected.values[:, :3] * found.keep[..., None])
     corners = expected.layout.rectangles()[:, :3] * found.keep[..., None]
     assert torch.equal(found.layout.rectangles(), corners)
     assert type(found.layout) is (DetectedBoxes if detected else Boxes)
