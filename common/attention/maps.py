@@ -26,6 +26,10 @@ class Grid:
         """The layout of picture `index` of a batch, or of several."""
         return Grid(self.height, self.width, self.view[index])
 
+    def pin_memory(self) -> Grid:
+        """The same in memory from which a GPU can fetch it."""
+        return Grid(self.height, self.width, self.view.pin_memory())
+
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Grid:
         """The same on `device`."""
         return Grid(self.height, self.width, self.view.to(device, non_blocking=non_blocking))
@@ -51,6 +55,10 @@ class Boxes:
         """The layout of picture `index` of a batch, or of several."""
         return Boxes(self.corners[index])
 
+    def pin_memory(self) -> Boxes:
+        """The same in memory from which a GPU can fetch it."""
+        return Boxes(self.corners.pin_memory())
+
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Boxes:
         """The same on `device`."""
         return Boxes(self.corners.to(device, non_blocking=non_blocking))
@@ -74,6 +82,10 @@ class DetectedBoxes(Boxes):
     def select(self, index: int | Tensor) -> DetectedBoxes:
         """The layout of picture `index` of a batch, or of several."""
         return DetectedBoxes(self.corners[index], self.scores[index], self.classes[index], self.names)
+
+    def pin_memory(self) -> DetectedBoxes:
+        """The same in memory from which a GPU can fetch it."""
+        return DetectedBoxes(self.corners.pin_memory(), self.scores.pin_memory(), self.classes.pin_memory(), self.names)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> DetectedBoxes:
         """The same on `device`."""

@@ -31,6 +31,10 @@ class VisualFeatures:
         """The pictures `index` of the batch, in that order; one may come several times."""
         return VisualFeatures(self.values[index], self.keep[index], self.layout.select(index))
 
+    def pin_memory(self) -> VisualFeatures:
+        """The same in memory from which a GPU can fetch it: what a `DataLoader` with `pin_memory` asks of a batch."""
+        return VisualFeatures(self.values.pin_memory(), self.keep.pin_memory(), self.layout.pin_memory())
+
     def to(self, device: torch.device | str, non_blocking: bool = False) -> VisualFeatures:
         """The same on `device`."""
         return VisualFeatures(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, UInt8
@@ -15,12 +17,17 @@ class Transferable:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
         """The same on `device`."""
-        moved = {
-            field.name: value.to(device, non_blocking=non_blocking)
-            for field in fields(self)  # type: ignore[arg-type]  # every subclass is a dataclass
-            if hasattr(value := getattr(self, field.name), "to")
-        }
-        return self.replace(**moved)
+        return self.replace(**{name: value.to(device, non_blocking=non_blocking) for name, value in self._moving()})
+
+    def pin_memory(self) -> Self:
+        """The same in memory from which a GPU can fetch it: what a `DataLoader` with `pin_memory` asks of a batch."""
+        return self.replace(**{name: value.pin_memory() for name, value in self._moving()})
+
+    def _moving(self) -> Iterator[tuple[str, Any]]:
+        """The fields that move."""
+        for field in fields(self):  # type: ignore[arg-type]  # every subclass is a dataclass
+            if hasattr(value := getattr(self, field.name), "to"):
+                yield field.name, value
 
     def replace(self, **changes: object) -> Self:
         """The same with some fields changed."""

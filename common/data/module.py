@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import lightning
+import torch
 from torch.utils.data import DataLoader
 
 from common.data.epochs import EpochLoader, EpochShuffle, WholeBatches
@@ -143,6 +144,7 @@ class PictureData(lightning.LightningDataModule, ABC, Generic[RecordType, Source
             "batch_size": self.loading.batch_size,
             "num_workers": self.loading.workers,
             "collate_fn": self.collate(split, self.visual, self._words),
+            "pin_memory": torch.cuda.is_available(),
         }
         if split == "train":
             return EpochLoader(items, sampler=EpochShuffle(len(items)), **common)
