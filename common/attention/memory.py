@@ -10,7 +10,6 @@ Shapes: B examples, Q queries each, N slots (regions or facts) of width D, K hop
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from typing import Literal, NamedTuple
 
@@ -21,20 +20,8 @@ from torch import Tensor, nn
 from common.attention.distributions import Distribution, Softmax
 from common.attention.maps import Boxes, Grid
 from common.attention.mechanism import AttentionMechanism, AttentionOutput, Prepared, expected_value
+from common.attention.places import CORNER_DIM, corner_features
 from common.attention.scores import AdditiveScore, Score
-
-_OCTAVES = 4
-PLACE_DIM = 8 * _OCTAVES
-
-
-def place_features(layout: Grid | Boxes) -> Float[Tensor, "B N P"]:
-    """sin and cos of pi 2^o c for each corner coordinate c of each region and o = 0..3.
-
-    A learned map of these is a position embedding for grids of any size and for boxes.
-    """
-    corners = layout.rectangles()  # [B N 4]
-    angles = math.pi * corners.unsqueeze(-1) * 2 ** torch.arange(_OCTAVES, device=corners.device)
-    return torch.cat([angles.sin(), angles.cos()], -1).flatten(-2)
 
 
 class MemoryNetwork(AttentionMechanism[Prepared]):
@@ -176,7 +163,7 @@ class EndToEndMemory(MemoryNetwork[EmbeddedSlots]):
     Args:
         tying: "adjacent": A^{k+1} = C^k and B = A^1, so K + 1 matrices; "layer": one A and one C for all hops, with B
             and H.
-        positions: T_A and T_C are learned maps of `place_features` where the slots have a layout, in the place of the
+        positions: T_A and T_C are learned maps of `corner_features` where the slots have a layout, in the place of the
             paper's temporal encoding; tied as A and C are.
     """
 
@@ -198,7 +185,7 @@ class EndToEndMemory(MemoryNetwork[EmbeddedSlots]):
         embeddings = hops + 1 if adjacent else 2
         self.embeddings = nn.ModuleList(nn.Linear(key_dim, key_dim, bias=False) for _ in range(embeddings))
         places = embeddings if positions else 0
-        self.places = nn.ModuleList(nn.Linear(PLACE_DIM, key_dim, bias=False) for _ in range(places))
+        self.places = nn.ModuleList(nn.Linear(CORNER_DIM, key_dim, bias=False) for _ in range(places))
         self.map_question = self.embeddings[0] if adjacent else nn.Linear(key_dim, key_dim, bias=False)  # B
         self.carry = nn.Identity() if adjacent else nn.Linear(key_dim, key_dim, bias=False)  # H
 
@@ -217,7 +204,7 @@ class EndToEndMemory(MemoryNetwork[EmbeddedSlots]):
         require_own_values("EndToEndMemory", values)
         embedded = [embed(keys) for embed in self.embeddings]
         if self.places and layout is not None:
-            features = place_features(layout).to(keys.dtype)
+            features = corner_features(layout).to(keys.dtype)
             embedded = [slots + place(features) for slots, place in zip(embedded, self.places, strict=True)]
         return EmbeddedSlots(tuple(embedded), keep)
 
@@ -269,7 +256,7 @@ class KeyValueMemory(MemoryNetwork[KeyValueSlots]):
         super().__init__(query_dim, key_dim, hops, distribution)
         self.map_question = nn.Linear(key_dim, key_dim, bias=False)
         self.map_key = None if key == "place" else nn.Linear(key_dim, key_dim, bias=False)
-        self.map_place = None if key == "region" else nn.Linear(PLACE_DIM, key_dim, bias=False)
+        self.map_place = None if key == "region" else nn.Linear(CORNER_DIM, key_dim, bias=False)
         self.map_value = nn.Linear(key_dim, key_dim, bias=False)
         code = variant == "code"
         self.rotations = nn.ModuleList(nn.Linear(key_dim, key_dim, bias=code) for _ in range(hops - code))
@@ -290,7 +277,7 @@ class KeyValueMemory(MemoryNetwork[KeyValueSlots]):
         if self.map_place is not None:
             if layout is None:
                 raise ValueError("words have no place on a picture: take KeyValueMemory with key 'region'")
-            found_by.append(self.map_place(place_features(layout).to(keys.dtype)))
+            found_by.append(self.map_place(corner_features(layout).to(keys.dtype)))
         return KeyValueSlots(sum(found_by[1:], found_by[0]), self.map_value(keys if values is None else values), keep)
 
     def recall(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
@@ -13,7 +12,8 @@ from torch import Tensor, nn
 from common.attention.maps import Boxes, Grid
 from common.attention.mechanism import AttentionMechanism, AttentionOutput
 from common.attention.multi_head import InformationGate, MultiHead
-from common.attention.transformer import MultiHeadAttention, TransformerLayer, sinusoids
+from common.attention.places import centre_sinusoids
+from common.attention.transformer import MultiHeadAttention, TransformerLayer
 
 
 class Refiner(nn.Module):
@@ -125,7 +125,7 @@ class SelfAttended(AttentionMechanism[RefinedKeys]):
     Args:
         attention: how the query looks at refined regions; None takes `MultiHead`.
         refiner: how regions look at each other; None takes `TransformerRefiner`.
-        positions: adds sinusoids of each region's centre to its features (see `encode_places`).
+        positions: adds sinusoids of each region's centre to its features (see `centre_sinusoids`).
     """
 
     part_axis = "depth"
@@ -163,7 +163,7 @@ class SelfAttended(AttentionMechanism[RefinedKeys]):
         if self.positions:
             if layout is None:
                 raise ValueError("positions are places on a picture, and words have none: leave positions off")
-            keys = keys + encode_places(layout, keys.shape[-1]).to(keys.dtype)
+            keys = keys + centre_sinusoids(layout, keys.shape[-1]).to(keys.dtype)
         refined, looks = self.refiner(keys, keep)
         return RefinedKeys(self.attention.prepare(refined, keep, values, layout), attention_rollout(looks))
 
@@ -191,13 +191,3 @@ def attention_rollout(looks: Float[Tensor, "B L N N"]) -> Float[Tensor, "B N N"]
         for layer in mixed.unbind(1):
             origin = layer @ origin
     return origin
-
-
-def encode_places(layout: Grid | Boxes, dim: int) -> Float[Tensor, "B R D"]:
-    """`sinusoids` of 2 pi times the centre's x in the first half of the features and y in the second.
-
-    As in Carion et al. 2020 (DETR); x and y are fractions of the picture.
-    """
-    corners = layout.rectangles()  # [B R 4]
-    x, y = (math.pi * (corners[..., :2] + corners[..., 2:])).unbind(-1)
-    return torch.cat([sinusoids(x, dim // 2), sinusoids(y, dim - dim // 2)], -1)

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
 from common.attention import CoAttention, RecursiveEncoding, VisualFeatures
-from common.attention.self_attention import encode_places
+from common.attention.places import centre_sinusoids
 from common.encoders import TextEncoder
 from common.errors import ConfigError, nearest
 from vqa.models.base import VQAModel, VQAOutput, region_embedding
@@ -47,8 +47,8 @@ class HierarchicalCoAttention(VQAModel):
         dropout: of the regions' embedding and before each layer of the answer, as in the released code.
         embed_regions: False takes the regions as the encoder gives them, for attention that tells their features apart
             (`MixedSources`); the text's width must then be theirs.
-        places: adds each region's place (`encode_places`) to its embedding, for questions of where things are: places
-            among the features themselves drown in the embedding's tanh.
+        places: adds each region's place (`centre_sinusoids`) to its embedding, for questions of where things are:
+            places among the features themselves drown in the embedding's tanh.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class HierarchicalCoAttention(VQAModel):
         """Logits [B Q A] for the questions [B Q T] about each picture; its regions are embedded once for all."""
         regions = self.embed_regions(features.values)  # [B R D]
         if self.places:
-            regions = regions + encode_places(features.layout, regions.shape[-1]).to(regions.dtype)
+            regions = regions + centre_sinusoids(features.layout, regions.shape[-1]).to(regions.dtype)
         text = self.text(tokens.flatten(0, 1), keep.flatten(0, 1))
         chosen = [
             words for name, words in zip(self.text.level_names, text.levels, strict=True) if name in self.level_names

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,14 +15,13 @@ from torch import Tensor, nn
 from common.attention import (
     AdditiveScore,
     Attention,
-    Boxes,
     DotScore,
     EndToEndMemory,
     Grid,
     KeyValueMemory,
     StackedAttention,
 )
-from common.attention.memory import BoundedAdditiveScore, MemoryNetwork, place_features
+from common.attention.memory import BoundedAdditiveScore, MemoryNetwork
 from tests.common.attention import reference_memory
 from tests.common.attention.cases import WIDTH, Problem, problems, quick
 from tests.common.attention.reference import parameters
@@ -233,14 +233,26 @@ def test_released_key_value_memory_turns_between_hops_only() -> None:
     assert [len(KeyValueMemory(4, 4, hops=3, variant=variant).rotations) for variant in ("paper", "code")] == [3, 2]
 
 
-def test_place_features_tell_all_cells_of_a_grid_apart_and_know_boxes() -> None:
-    view = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
-    grid = Grid(14, 14, view)
-    features = place_features(grid)
-    assert features.shape == (1, 196, 32)
-    apart = torch.cdist(features[0], features[0]) + torch.eye(196)
-    assert apart.min() > 0.5
-    torch.testing.assert_close(features, place_features(Boxes(grid.rectangles())))
+@pytest.mark.parametrize(
+    "make",
+    [EndToEndMemory, KeyValueMemory, partial(KeyValueMemory, variant="code")],
+)
+def test_a_memory_learns_to_find_a_slot_by_its_name_and_to_tell_what_it_holds(make: Any) -> None:
+    torch.manual_seed(0)
+    memory, tell = make(24, 24, hops=2), nn.Linear(24, 4)
+    optimiser = torch.optim.Adam([*memory.parameters(), *tell.parameters()], 1e-2)
+    keep, right = torch.ones(64, 6, dtype=torch.bool), []
+    for _ in range(120):
+        names, contents, asked = torch.randn(64, 6, 16), torch.randint(4, (64, 6)), torch.randint(6, (64, 1))
+        slots = torch.cat([names, 2 * nn.functional.one_hot(contents, 8)], -1)
+        query = nn.functional.pad(names.take_along_dim(asked.unsqueeze(-1), 1), (0, 8))
+        answers = tell(query + memory(query, memory.prepare(slots, keep)).context).squeeze(1)
+        truth = contents.take_along_dim(asked, 1).squeeze(1)
+        optimiser.zero_grad()
+        nn.functional.cross_entropy(answers, truth).backward()
+        optimiser.step()
+        right.append((answers.argmax(-1) == truth).float().mean().item())
+    assert sum(right[-10:]) / 10 > 0.9  # by chance 0.25
 
 
 @pytest.mark.parametrize("make", [StackedAttention, EndToEndMemory, KeyValueMemory])

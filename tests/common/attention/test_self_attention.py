@@ -16,7 +16,7 @@ from common.attention import (
     SelfAttended,
     TransformerRefiner,
 )
-from common.attention.self_attention import attention_rollout, encode_places
+from common.attention.self_attention import attention_rollout
 from common.training.parts import build
 from tests.common.attention import reference_self_attention as reference
 from tests.common.attention.cases import WIDTH, Problem, problems, quick
@@ -139,13 +139,6 @@ def test_rollout_sums_to_one_with_slots_too_and_stays_exact_under_autocast(slots
 
 def _grid(height: int, width: int) -> Grid:
     return Grid(height, width, torch.tensor([[0.0, 0.0, 1.0, 1.0], [-0.5, 0.0, 1.5, 1.0]]).double())
-
-
-@pytest.mark.parametrize("dim", [8, 5])
-def test_places_are_sinusoids_of_the_centres(dim: int) -> None:
-    places = encode_places(_grid(1, 2), dim)
-    for index, centres in enumerate(([[0.25, 0.5], [0.75, 0.5]], [[0.0, 0.5], [1.0, 0.5]])):
-        np.testing.assert_allclose(places[index], reference.places(np.array(centres), dim), rtol=0, atol=1e-6)
 
 
 def test_positions_tell_equal_regions_apart_on_grids_and_boxes_but_not_in_words() -> None:
