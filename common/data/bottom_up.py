@@ -99,24 +99,25 @@ class RegionTsv(RegionFiles):
         self._places: dict[str, tuple[Path, int, int]] = {}
         for path in map(Path, paths):
             self._index(path, complain)
-        if not self._places:
-            raise DataError(f"{paths[0]} has no lines of {', '.join(FIELDS)}, separated by tabs")
 
     def _index(self, path: Path, complain: Complain) -> None:
-        offset = 0
+        offset, broken, found = 0, [], False
         try:
             with path.open("rb") as file:
                 for number, line in enumerate(file, start=1):
                     if line.count(b"\t") == len(FIELDS) - 1:
                         image_id = line.partition(b"\t")[0].decode("utf-8", "replace")
                         self._places[image_id] = (path, offset, number)
+                        found = True
                     elif line.strip():
-                        complain(
-                            DataError(f"{path}, line {number} has not the fields {', '.join(FIELDS)}: is it cut off?")
-                        )
+                        broken.append(number)
                     offset += len(line)
         except OSError as error:
             raise DataError(f"region file {path} cannot be read: {error.strerror}") from error
+        if not found:
+            raise DataError(f"{path} has no lines of {', '.join(FIELDS)}, separated by tabs")
+        for number in broken:
+            complain(DataError(f"{path}, line {number} has not the fields {', '.join(FIELDS)}: is it cut off?"))
 
     def ids(self) -> Collection[str]:
         return self._places.keys()

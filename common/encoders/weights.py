@@ -95,7 +95,7 @@ def _create_from_file(name: str, arguments: dict[str, Any], weights: Path) -> nn
     except ConfigError:
         raise
     except Exception as error:  # readers of weight files raise anything from EOFError to SafetensorError
-        raise CheckpointError(f"weights {weights} do not fit {name}: {one_line(error)[:200]}") from error
+        raise CheckpointError(f"weights {weights} do not fit {name}: {_refusal(error)}") from error
     if lacking := sorted(missing & dict(backbone.named_parameters()).keys()):
         raise CheckpointError(
             f"weights {weights} do not fit {name}: the file lacks {len(lacking)} of its parameters, {lacking[0]} first"
@@ -180,11 +180,18 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     try:
         content = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, OSError, EOFError, KeyError, ValueError) as error:
-        raise CheckpointError(f"weights {path} cannot be read: {one_line(error)[:200]}") from error
+        raise CheckpointError(f"weights {path} cannot be read: {_refusal(error)}") from error
     content = content.get("model", content) if isinstance(content, dict) else None  # as torchvision's training has it
     if not (isinstance(content, dict) and content and all(isinstance(each, Tensor) for each in content.values())):
         raise CheckpointError(f"weights {path} hold no tensors by name: give a state dict")
     return content
+
+
+def _refusal(error: Exception) -> str:
+    """Why a file of weights was refused: of one that is none, its readers say "101", or how to unpickle it anyway."""
+    if isinstance(error, PermissionError) or "state_dict" in str(error):
+        return one_line(error)[:200]
+    return "it is no .safetensors or .pth file of tensors alone, or it is damaged"
 
 
 def fetch_weights(address: str) -> dict[str, Tensor]:

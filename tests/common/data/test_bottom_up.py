@@ -107,8 +107,10 @@ def test_regions_of_another_width_are_told_and_damaged_ones_do_not_tell_the_widt
 
 
 def test_files_that_are_none_are_told(tmp_path: Path) -> None:
+    faults: Faults = []
     with pytest.raises(DataError, match=r"regions\.tsv has no lines of image_id, image_w, .*, separated by tabs"):
-        tsv(tmp_path, "hello\n")
+        tsv(tmp_path, "hello\n", "world\n", faults=faults)
+    assert not faults  # one line says it
     with pytest.raises(DataError, match=r"absent\.tsv cannot be read: No such file"):
         RegionTsv([tmp_path / "absent.tsv"], pytest.fail)
     with pytest.raises(DataError, match=r"is no folder with \.npz files"):

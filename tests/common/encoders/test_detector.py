@@ -284,7 +284,7 @@ def test_a_hub_that_is_away_gives_a_clear_error_and_no_stall(
     ("content", "message"),
     [
         (None, "no weights file .*; give the path of a .safetensors or .pth file, 'hub', or null"),
-        (b"not weights", r"weights .*\.pth cannot be read"),
+        (b"not weights", r"weights .*\.pth cannot be read: it is no "),
         ([1, 2], "hold no tensors by name"),
         ({"a": torch.zeros(1)}, f"do not fit {SMALL}: the file lacks backbone"),
         ("more", f"do not fit {SMALL}: {SMALL} has no more"),

@@ -55,6 +55,7 @@ def test_a_file_that_cannot_be_used_is_named_in_one_line(kind: str, suffix: str,
     with pytest.raises(CheckpointError) as error:
         ImageEncoder("test_resnet", weights=str(file))
     assert str(error.value).startswith(f"weights {file} do not fit test_resnet: ")
+    assert ("no .safetensors or .pth file of tensors alone" in str(error.value)) == (kind != "other model")
     assert "\n" not in str(error.value)
 
 
