@@ -17,6 +17,7 @@ from common.commands import Complaints, Parser, has_parts, whole_text
 from common.data.pictures import Picture, batches, collate, read_pictures
 from common.data.readers.checks import read_text
 from common.data.records import Prediction
+from common.data.tokenizer import tokenize
 from common.errors import ConfigError, run_script
 from common.explain.canvas import save_figure
 from common.explain.files import OverlayNames
@@ -39,10 +40,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--facts", metavar="FILE", help="a text file with a fact on each line")
     parser.add_pictures()
     options = parser.parse_args()
-    if len(options.choice) == 1:
-        raise ConfigError(
-            f"--choice {options.choice[0]!r} alone leaves nothing to choose: give --choice twice at least"
-        )
+    for text in (*options.fact, *options.choice):
+        if not tokenize(text):
+            raise ConfigError(f"{text!r} has no words: give some, or leave it out")
+    if options.choice and len({tuple(tokenize(text)) for text in options.choice}) == 1:
+        raise ConfigError(f"--choice {options.choice[0]!r} alone leaves nothing to choose: give two answers at least")
     return options
 
 

@@ -120,9 +120,13 @@ def test_facts_for_a_model_that_reads_none_are_noted_and_choices_are_kept_to(
     assert {told["answer"], *(each["answer"] for each in told["alternatives"])} == {"Yes", "purple"}
 
 
-def test_one_choice_is_none(run: Run, answerer: Experiment, photo: Path) -> None:
-    outcome = run("answer", "--checkpoint", answerer.checkpoint, "--question", QUESTION, photo, "--choice", "red")
-    assert outcome.fault == "--choice 'red' alone leaves nothing to choose: give --choice twice at least"
+def test_one_choice_is_none_and_neither_is_one_without_words(run: Run, answerer: Experiment, photo: Path) -> None:
+    options = ("answer", "--checkpoint", answerer.checkpoint, "--question", QUESTION, photo)
+    for choices in (["red"], ["red", "Red."]):
+        outcome = run(*options, *(part for choice in choices for part in ("--choice", choice)))
+        assert outcome.fault == "--choice 'red' alone leaves nothing to choose: give two answers at least"
+    for option in ("--choice", "--fact"):
+        assert run(*options, option, " ?").fault == "' ?' has no words: give some, or leave it out"
 
 
 def test_a_file_of_facts_that_is_not_there_is_told(run: Run, answerer: Experiment, photo: Path) -> None:
