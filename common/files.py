@@ -47,6 +47,14 @@ def telling_names(first: Path, second: Path) -> tuple[str, str]:
     return next((pair for pair in folders if pair[0] != pair[1]), (first.stem, second.stem))
 
 
+def writable_file(path: Path) -> Path:
+    """The path of a file that can be written, so that a fault shows before hours of work; raises DataError for one."""
+    writable_folder(path.parent)
+    if path.is_dir():
+        raise DataError(f"cannot write {path}: it is a folder")
+    return path
+
+
 def writable_folder(folder: Path) -> Path:
     """The folder, made where need be, so that a fault shows before hours of work; raises DataError for one."""
     try:

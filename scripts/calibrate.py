@@ -15,6 +15,7 @@ import torch
 
 from common.commands import Parser
 from common.errors import CheckpointError, run_script
+from common.files import writable_file
 from common.training.checkpoints import WholeFileIO, load_module, read_checkpoint
 from common.training.cli import data_section
 from common.training.parts import build
@@ -55,6 +56,7 @@ def main() -> None:
     module = load_module(options.checkpoint, VQAModule).to(options.device)
     if not isinstance(module.head, ClassHead):
         raise CheckpointError(f"{options.checkpoint} chooses from what is on offer; only known answers are calibrated")
+    writable_file(options.out)
     data = build(data_part, VQAData)
     module.attach(data, (options.split,))
     found, objective = collect_logits(module, data.loader(options.split)), module.head.objective

@@ -30,8 +30,8 @@ from common.data.module import SPLITS, PictureData
 from common.data.records import CaptionRecord
 from common.encoders import DetectorEncoder, ImageEncoder, StoredRegions, VisualEncoder
 from common.encoders.detector import Limits
-from common.errors import ConfigError, DataError, ImageError, run_script
-from common.files import writable_folder
+from common.errors import CheckpointError, ConfigError, DataError, ImageError, run_script
+from common.files import writable_file, writable_folder
 from common.training.checkpoints import build_encoder, read_checkpoint
 from common.training.composition import compose
 from common.training.parts import build
@@ -109,7 +109,9 @@ def make_encoder(options: argparse.Namespace, config: dict[str, Any]) -> VisualE
     if options.backbone:
         return ImageEncoder(options.backbone, weights=weights)
     if options.checkpoint:
-        recipe = read_checkpoint(options.checkpoint)["hyper_parameters"]["encoder"]
+        recipe = read_checkpoint(options.checkpoint).get("hyper_parameters", {}).get("encoder")
+        if recipe is None:
+            raise CheckpointError(f"{options.checkpoint} does not say what its image encoder is")
         return build_encoder(recipe, options.checkpoint)
     settings = config.get("model", {}).get("init_args", {})
     if "encoder" not in settings:
@@ -158,7 +160,11 @@ def main() -> None:
     complaints = Complaints()
     config = compose([part for file in options.config for part in ("--config", file)])
     folder = find_cache(options, config)
+    if options.boxes_jsonl:
+        writable_file(Path(options.boxes_jsonl))
     records = find_records(options, config, complaints)
+    if not records:
+        complaints.exit_if_any()
     if options.from_tsv or options.from_npz:
         files = RegionTsv(options.from_tsv, complaints) if options.from_tsv else RegionNpz(options.from_npz)
         cache = convert(options, files, records, folder, complaints)

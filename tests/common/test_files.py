@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import DataError
-from common.files import replacing, telling_names, writable_folder
+from common.files import replacing, telling_names, writable_file, writable_folder
 
 
 def test_the_draft_takes_the_place_of_the_file_and_folders_are_made(tmp_path: Path) -> None:
@@ -62,6 +62,9 @@ def test_a_folder_that_cannot_be_made_or_written_to_is_one_clear_error(
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match=r"^cannot make the folder .*file/b: "):
         writable_folder(tmp_path / "file" / "b")
+    assert writable_file(tmp_path / "new" / "file") == tmp_path / "new" / "file"
+    with pytest.raises(DataError, match=r"^cannot write .*new: it is a folder$"):
+        writable_file(tmp_path / "new")
     monkeypatch.setattr("os.access", lambda *_: False)
     with pytest.raises(DataError, match=r"^cannot write to the folder .*: permission denied"):
         writable_folder(tmp_path)

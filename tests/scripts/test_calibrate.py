@@ -50,3 +50,6 @@ def test_a_captioner_is_refused_and_so_is_a_split_without_data(
     assert "not for vqa" in run("calibrate", "--checkpoint", captioner.checkpoint, "--config", answerer.config).fault
     options = ("--checkpoint", answerer.checkpoint, "--config", answerer.config, "--data.init_args.val", "null")
     assert run("calibrate", *options).fault.startswith("data.val is not set")
+    folder = answerer.checkpoint.parent  # told before the model has answered a single question
+    options = ("--checkpoint", answerer.checkpoint, "--config", answerer.config, "--out", folder)
+    assert run("calibrate", *options).fault == f"cannot write {folder}: it is a folder"

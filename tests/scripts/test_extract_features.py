@@ -197,6 +197,8 @@ def test_a_model_of_stored_regions_is_evaluated_on_them_and_captions_nothing_els
             ["--out", "cache", "--backbone", "test_resnet", "--weights", "none", "--boxes-jsonl", "x.jsonl", "photos"],
             "--boxes-jsonl is for the boxes of a detector",
         ),
+        (["--out", "cache", "--detector", NAME, "--boxes-jsonl", "photos", "photos"], "cannot write photos: it is a"),
+        (["--out", "cache", "--detector", NAME, "absent.jpg"], "no image is called or matches 'absent.jpg'"),
     ],
 )
 def test_wrong_options_are_told_in_one_line(
