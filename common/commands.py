@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import torch
+from tqdm import tqdm
 
 from common.errors import EXIT_BAD_INPUT, ConfigError, SaccadeError, has_lone_surrogate
 
@@ -56,6 +57,13 @@ def at_least_one(text: str) -> int:
     return int(text)
 
 
+def seed(text: str) -> int:
+    """An option's value as what every generator of random numbers takes for a seed."""
+    if not text.strip().isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to {2**32 - 1}, not {text!r}")
+    return int(text)
+
+
 def whole_text(text: str) -> str:
     """An option's value as text, all of whose bytes are signs of the terminal's encoding."""
     if has_lone_surrogate(text):
@@ -81,9 +89,9 @@ class Complaints:
         self.count = 0
 
     def __call__(self, fault: SaccadeError) -> None:
-        """Tell one, in a line."""
+        """Tell one, in a line, which no progress bar shares."""
         self.count += 1
-        print(f"error: {fault}", file=sys.stderr)
+        tqdm.write(f"error: {fault}", file=sys.stderr)
 
     def exit_if_any(self) -> None:
         """End the program with the exit code for bad input if there were any."""

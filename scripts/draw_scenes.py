@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from common.commands import Parser
+from common.commands import Parser, seed
 from common.data.scenes import LEVELS, write_scenes
 from common.data.scenes.sheet import contact_sheet
 from common.errors import run_script
@@ -16,7 +16,7 @@ def main() -> None:
     parser = Parser(__doc__)
     parser.add_argument("--level", choices=sorted(LEVELS), default="demo", help="how hard and how many the scenes are")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to, new or empty")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=seed, default=0)
     parser.add_argument("--sheet", type=Path, help="also write a PNG of the first scenes with their texts")
     options = parser.parse_args()
     level = LEVELS[options.level]

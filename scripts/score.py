@@ -15,7 +15,7 @@ from typing import Any
 from captioning.data import CaptioningData
 from captioning.results import read_captions, read_references
 from captioning.scoring import Report, add_scoring_options, report, scoring_of
-from common.commands import Parser
+from common.commands import Parser, seed
 from common.errors import ConfigError, DataError, run_script
 from common.files import replacing, telling_names, writable_folder
 from common.measures import comparison_table
@@ -32,7 +32,7 @@ def parse() -> tuple[argparse.Namespace, Any]:
     parser.add_argument("--split", choices=["train", "val", "test"], default="test", help="of --config's data")
     parser.add_argument("--compare", type=Path, metavar="FILE", help="results of another model for the same images")
     add_scoring_options(parser)
-    parser.add_argument("--seed", type=int, default=0, help="of the resamples; default 0")
+    parser.add_argument("--seed", type=seed, default=0, help="of the resamples; default 0")
     parser.add_argument("--out", type=Path, help="default: the folder of --results")
     parser.add_device()
     options, rest = parser.parse_known_args()

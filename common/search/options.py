@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from common.commands import at_least_one
+from common.commands import at_least_one, seed
 from common.errors import ConfigError
 from common.search.settings import Draws, Sampling, Search
 
@@ -38,7 +38,7 @@ def add_search_options(parser: argparse.ArgumentParser) -> None:
     add("temperature", float, "T", "of the draws: below 1 likely words are preferred; default 1")
     add("top-k", at_least_one, "K", "draw from the K likeliest words alone")
     add("top-p", float, "P", "draw from the likeliest words that have probability P together")
-    add("seed", int, "N", "for the same draws each time")
+    add("seed", seed, "N", "for the same draws each time")
 
 
 def given_search_options(options: argparse.Namespace) -> list[str]:

@@ -5,7 +5,7 @@ import argparse
 import pytest
 import torch
 
-from common.commands import Complaints, Parser, at_least_one, has_parts, usable_device, whole_text
+from common.commands import Complaints, Parser, at_least_one, has_parts, seed, usable_device, whole_text
 from common.errors import ConfigError, DataError
 
 
@@ -21,6 +21,13 @@ def test_counts_start_at_one(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="whole number from 1 on"):
         at_least_one(text)
     assert at_least_one("12") == 12
+
+
+@pytest.mark.parametrize("text", ["-1", "1.5", "x", "", str(2**32)])
+def test_seeds_are_those_that_every_generator_takes(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="whole number from 0 to 4294967295, not "):
+        seed(text)
+    assert seed("0") == 0
 
 
 def test_bytes_that_are_no_text_are_refused() -> None:

@@ -93,6 +93,8 @@ def test_what_does_not_fit_is_told(run: Run, files: Path) -> None:
     assert neither.fault.startswith("give either --references")
     blind = run("score", "--results", files / "good.json", "--references", files / "references.json", "--clip")
     assert blind.fault == "--clip looks at the pictures, which --references does not tell: give --config instead"
+    seed = run("score", "--results", files / "good.json", "--references", files / "references.json", "--seed", "-1")
+    assert "argument --seed: must be a whole number from 0 to 4294967295, not '-1'" in seed.fault
     (files / "none.json").write_text("")
     none = run("score", "--results", files / "none.json", "--references", files / "references.json")
     assert "none.json is empty, but results are a list" in none.fault
