@@ -235,7 +235,8 @@ class KeyValueMemory(MemoryNetwork[KeyValueSlots]):
         p_i = softmax_i(A_X q . A_K k_i),  o = sum_i p_i A_V v_i,  q_{j+1} = R_j (q_j + o),  q_1 = A_X q
 
     The paper's one A embeds words, of which all three are bags; a question, a place and a region share no words, so
-    each has its own. An empty memory is no special case: its weights are zero.
+    each has its own. They begin as one, A_X = A_K, and R_j as the identity: what is alike is found from the first step
+    on, and a question is not drowned by what is read. An empty memory is no special case: its weights are zero.
 
     Args:
         key: which view of a region its key is: "region" the region itself, "place" where it lies, "both".
@@ -260,6 +261,14 @@ class KeyValueMemory(MemoryNetwork[KeyValueSlots]):
         self.map_value = nn.Linear(key_dim, key_dim, bias=False)
         code = variant == "code"
         self.rotations = nn.ModuleList(nn.Linear(key_dim, key_dim, bias=code) for _ in range(hops - code))
+        self._begin()
+
+    @torch.no_grad()
+    def _begin(self) -> None:
+        if self.map_key is not None:
+            self.map_key.weight.copy_(self.map_question.weight)
+        for rotation in self.rotations:
+            nn.init.eye_(rotation.weight)  # type: ignore[arg-type]
 
     def prepare(
         self,

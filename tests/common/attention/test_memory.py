@@ -229,6 +229,16 @@ def test_keys_and_values_are_two_views() -> None:
     assert not torch.allclose(mechanism(query, one).context, mechanism(query, other).context)
 
 
+@pytest.mark.parametrize("key", ["region", "both"])
+def test_key_value_memory_finds_what_is_like_the_question_before_it_has_learned_anything(key: Any) -> None:
+    torch.manual_seed(0)
+    memory, slots = KeyValueMemory(64, 64, hops=2, key=key), 2 * torch.randn(1, 9, 64)
+    layout = Grid(3, 3, torch.tensor([[0.0, 0.0, 1.0, 1.0]]))
+    prepared = memory.prepare(slots, torch.ones(1, 9, dtype=torch.bool), layout=layout)
+    first = memory(slots, prepared).parts[0, :, 0]  # each slot is asked for
+    assert first.argmax(-1).tolist() == list(range(9))
+
+
 def test_released_key_value_memory_turns_between_hops_only() -> None:
     assert [len(KeyValueMemory(4, 4, hops=3, variant=variant).rotations) for variant in ("paper", "code")] == [3, 2]
 
