@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import captioning.evaluation
+import vqa.ensemble
 import vqa.evaluation
 from captioning.data import CaptioningData
 from captioning.ensemble import load_ensemble
@@ -25,7 +26,7 @@ from common.errors import CheckpointError, ConfigError, run_script
 from common.files import replacing, writable_folder
 from common.search import Search
 from common.search.options import add_search_options, given_search_options, search_of
-from common.training.checkpoints import load_module, read_checkpoint
+from common.training.checkpoints import read_checkpoint
 from common.training.cli import data_section
 from common.training.parts import build
 from vqa.confidences import write_confidences
@@ -46,7 +47,7 @@ def parse() -> tuple[argparse.Namespace, dict[str, Any]]:
         "--checkpoint",
         required=True,
         action="append",
-        help="a captioner or a VQA model; several captioners write together",
+        help="a captioner or a VQA model; several of one task write or answer together",
     )
     parser.add_argument("--split", choices=["train", "val", "test"], default="test", help="default test")
     parser.add_argument("--out", type=Path, help="default: the folder evaluation-SPLIT beside the checkpoint")
@@ -97,16 +98,15 @@ def evaluate_answers(options: argparse.Namespace, data_part: Any) -> Told:
     """Scores of a VQA model, and what they were made with."""
     if given := given_search_options(options) + given_scoring_options(options):
         raise ConfigError(f"{given[0]} is for captions, and this is a VQA model's checkpoint: leave it out")
-    if len(options.checkpoint) > 1:
-        raise ConfigError("several checkpoints write captions together, and these are VQA models: give one")
     similarity: Similarity | None = None
     if options.similarity:
         similarity = wordnet_similarity() if options.similarity == "wordnet" else WupTable.load(options.similarity)
-    module = load_module(options.checkpoint[0], VQAModule).to(options.device)
-    data = build(data_part, VQAData)
-    records = data.records(options.split)
-    module.attach(data, (options.split,))
-    predictions = vqa.evaluation.answer_all(module, data.loader(options.split))
+    ensemble = vqa.ensemble.load_ensemble(options.checkpoint, options.device)
+    data = [build(data_part, VQAData) for _ in ensemble.members]
+    records = data[0].records(options.split)
+    for member, own in zip(ensemble.members, data, strict=True):
+        member.attach(own, (options.split,))
+    predictions = vqa.ensemble.answer_together(ensemble, [own.loader(options.split) for own in data])
     write_for_server(options.out / "answers_results.json", predictions, records, options.server or "vqa")
     write_confidences(options.out / "answers_confidences.json", predictions)
     if not any(record.answers for record in records):

@@ -18,6 +18,7 @@ from common.data.records import Prediction, VQARecord
 from common.explain.grounding import PointingGame
 from vqa.answers import most_common_answer
 from vqa.data import VQABatch
+from vqa.ensemble import VQAEnsemble, answer_together
 from vqa.metrics import (
     Measure,
     answerability,
@@ -33,20 +34,14 @@ from vqa.metrics import (
     score_ranking,
 )
 from vqa.module import VQAModule
-from vqa.questions import Question
 
 UNANSWERABLE = "unanswerable"
 
 
 def answer_all(module: VQAModule, loader: Iterable[VQABatch]) -> dict[int | str, Prediction]:
     """An answer to each question of a loader, by question id."""
-    predictions: dict[int | str, Prediction] = {}
     module.eval()
-    for batch in tqdm(loader, desc="answers", unit="batch"):
-        asked = [[Question.of(record) for record in records] for records in batch.records]
-        for records, found in zip(batch.records, module.answer(batch.visual.to(module.device), asked), strict=True):
-            predictions.update({record.question_id: each for record, each in zip(records, found, strict=True)})
-    return predictions
+    return answer_together(VQAEnsemble([module]), [loader])
 
 
 class KnownAnswers(NamedTuple):

@@ -134,20 +134,31 @@ class VQAModule(TaskModule):
         Raises:
             DataError: a question has no words.
         """
-        asked = [[self._checked(question) for question in row] for row in questions]
-        tokens, keep = self.encoding.questions([[question.text for question in row] for row in asked])
-        facts = self.encoding.texts([[question.facts for question in row] for row in asked])
-        features = self.features(visual)
-        output = self._look(features, tokens.to(self.device), keep.to(self.device), facts.to(self.device))
+        asked = self.checked(questions)
+        output, layout = self.look(visual, asked)
         answers = self.head.answers(output.logits / self.temperature, asked)
-        output, layout = output.cpu(), features.layout.to("cpu")
+        output, layout = output.cpu(), layout.to("cpu")
         return [
             [
-                _prediction(ranked, self._maps(output, (row, column), layout.select(row), question))
+                as_prediction(ranked, self._maps(output, (row, column), layout.select(row), question))
                 for column, (question, ranked) in enumerate(zip(row_asked, row_answers, strict=True))
             ]
             for row, (row_asked, row_answers) in enumerate(zip(asked, answers, strict=True))
         ]
+
+    def checked(self, questions: Sequence[Sequence[Question | str]]) -> list[list[Question]]:
+        """The questions about each picture; raises DataError where one has no words."""
+        return [[self._checked(question) for question in row] for row in questions]
+
+    def look(
+        self, visual: ImageBatch | VisualFeatures, asked: Sequence[Sequence[Question]]
+    ) -> tuple[VQAOutput, Grid | Boxes]:
+        """The model's output [B Q W] on the questions about each picture, and where its regions lie."""
+        tokens, keep = self.encoding.questions([[question.text for question in row] for row in asked])
+        facts = self.encoding.texts([[question.facts for question in row] for row in asked])
+        features = self.features(visual)
+        output = self._look(features, tokens.to(self.device), keep.to(self.device), facts.to(self.device))
+        return output, features.layout
 
     def show_examples(self, data: VQAData) -> list[ShownExample]:
         """A question about each of the first pictures of the validation split, answered by the model as it is now."""
@@ -199,7 +210,8 @@ class VQAModule(TaskModule):
         return AttentionMap(weights, axes, keys, self.model.kind, self.model.level_names)
 
 
-def _prediction(ranked: Ranked, maps: dict[str, AttentionMap]) -> Prediction:
+def as_prediction(ranked: Ranked, maps: dict[str, AttentionMap]) -> Prediction:
+    """The best answer with the next best ones, and where the model looked."""
     best, *others = ranked.best
     return Prediction(*best, tuple(starmap(Prediction, others)), maps=maps, choice_scores=ranked.choices)
 

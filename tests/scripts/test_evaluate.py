@@ -104,6 +104,13 @@ def test_several_captioners_are_scored_together(run: Run, captioner: Experiment,
     assert two["scores"] == pytest.approx(one["scores"])
 
 
+def test_several_answerers_are_scored_together(run: Run, answerer: Experiment, tmp_path: Path) -> None:
+    outcome = evaluate(run, answerer, "--checkpoint", answerer.checkpoint, "--out", tmp_path / "two")
+    assert outcome.code == 0, outcome.err
+    assert evaluate(run, answerer, "--out", tmp_path / "one").code == 0
+    assert results(tmp_path / "two", "answers", "question_id") == results(tmp_path / "one", "answers", "question_id")
+
+
 def own_data(tmp_path: Path, photo: Path, line: str, name: str = "Captions") -> tuple[object, ...]:
     """Options for a test split of one line."""
     (tmp_path / "own.jsonl").write_text(line.replace("PHOTO", photo.name))

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from common.errors import CheckpointError
+from tests.vqa import recipes
+from tests.vqa.recipes import BLIND
+from vqa.ensemble import VQAEnsemble, answer_together, load_ensemble
+from vqa.module import VQAModule
+
+SIGMOIDS: recipes.Part = {"class_path": "vqa.objectives.BinaryCrossEntropy"}
+
+
+@pytest.fixture(scope="module")
+def members(scenes: str) -> tuple[list[VQAModule], recipes.VQAData]:
+    """One that looks, and a blind one whose probabilities are those of sigmoids."""
+    torch.manual_seed(0)
+    looks, source = recipes.attached(scenes)
+    blind = recipes.module(source, model=BLIND, co_attention=None, objective=SIGMOIDS)
+    for each in (looks, blind):
+        recipes.overfit(each, next(iter(source.val_dataloader())), steps=5)
+    return [looks, blind], source
+
+
+def test_models_answer_by_the_mean_of_their_probabilities(members: tuple[list[VQAModule], recipes.VQAData]) -> None:
+    (looks, blind), source = members
+    looks.temperature = 2.0
+    predictions = answer_together(VQAEnsemble([looks, blind]), [source.val_dataloader()] * 2)
+    assert set(predictions) == {record.question_id for record in source.records("val")}
+    for batch in source.val_dataloader():
+        with torch.no_grad():
+            sigmoids = blind(batch).logits.sigmoid()
+            both = (looks(batch).logits / 2).softmax(-1) + sigmoids / sigmoids.sum(-1, keepdim=True)
+        for row, records in enumerate(batch.records):
+            for column, record in enumerate(records):
+                scores, classes = (both[row, column] / 2).sort(descending=True)
+                told = predictions[record.question_id]
+                ranked = [told, *told.alternatives]
+                assert [each.score for each in ranked] == pytest.approx(scores[: len(ranked)].tolist(), abs=1e-5)
+                assert told.text == source.answers[int(classes[0])]
+                assert told.maps == {}
+    looks.temperature = 1.0
+
+
+def test_one_model_alone_answers_as_it_does_by_itself(members: tuple[list[VQAModule], recipes.VQAData]) -> None:
+    (looks, _), source = members
+    batch = next(iter(source.val_dataloader()))
+    asked = [[record.question for record in records] for records in batch.records]
+    (alone,), (itself,) = VQAEnsemble([looks]).answer([batch.visual], asked)[:1], looks.answer(batch.visual, asked)[:1]
+    assert [each.text for each in alone] == [each.text for each in itself]
+    assert all(each.maps.keys() == {"image", "question"} for each in alone)
+
+
+def test_models_that_know_other_answers_or_write_them_do_not_answer_together(
+    monkeypatch: pytest.MonkeyPatch, members: tuple[list[VQAModule], recipes.VQAData]
+) -> None:
+    (looks, blind), source = members
+    other = recipes.module(source, model=BLIND, co_attention=None)
+    other.answers = other.answers[::-1]
+    writer = recipes.module(source, model=BLIND, co_attention=None)
+    writer.head = torch.nn.Identity()  # type: ignore[assignment]
+    files = {"a": looks, "b": blind, "other": other, "writer": writer}
+    monkeypatch.setattr("vqa.ensemble.load_module", lambda path, _: files[path])
+    cpu = torch.device("cpu")
+    assert load_ensemble(["a", "b"], cpu).members == [looks, blind]
+    assert load_ensemble(["writer"], cpu).members == [writer]
+    with pytest.raises(CheckpointError, match="other knows other answers than a: models answer together from one list"):
+        load_ensemble(["a", "other"], cpu)
+    with pytest.raises(CheckpointError, match="writer does not choose among known answers"):
+        load_ensemble(["a", "writer"], cpu)

@@ -1,0 +1,89 @@
+"""Several models that answer together, as the scripts use them; one alone answers as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from tqdm import tqdm
+
+from common.attention import VisualFeatures
+from common.data.batches import ImageBatch
+from common.data.records import Prediction
+from common.errors import CheckpointError
+from common.training.checkpoints import load_module
+from vqa.data import VQABatch
+from vqa.heads import ClassHead
+from vqa.module import VQAModule, as_prediction
+from vqa.objectives import LabelCrossEntropy
+from vqa.questions import Question
+
+
+class VQAEnsemble:
+    """Answers by the mean of the members' probabilities; those of sigmoids are brought to a sum of one first.
+
+    Members may differ in all but their known answers. Where there are several, no maps are told: what one member sees
+    in a region is not what moved another.
+    """
+
+    def __init__(self, members: Sequence[VQAModule]) -> None:
+        self.members = list(members)
+        self.device = members[0].device
+        self._head = ClassHead(members[0].answers, LabelCrossEntropy())
+
+    @torch.no_grad()
+    def answer(
+        self, visuals: Sequence[ImageBatch | VisualFeatures], questions: Sequence[Sequence[Question | str]]
+    ) -> list[list[Prediction]]:
+        """Answers to the questions about each picture, each member given it as its encoder wants it.
+
+        Raises:
+            DataError: a question has no words.
+        """
+        if len(self.members) == 1:
+            return self.members[0].answer(visuals[0], questions)
+        asked = self.members[0].checked(questions)
+        told = (_probabilities(each, visual, asked) for each, visual in zip(self.members, visuals, strict=True))
+        mean = torch.stack(list(told)).mean(0)
+        answers = self._head.answers(mean.clamp(min=torch.finfo(mean.dtype).tiny).log(), asked)
+        return [[as_prediction(each, {}) for each in row] for row in answers]
+
+
+def answer_together(ensemble: VQAEnsemble, loaders: Sequence[Iterable[VQABatch]]) -> dict[int | str, Prediction]:
+    """An answer to each question by question id; each member has a loader of its own of the same questions."""
+    predictions: dict[int | str, Prediction] = {}
+    progress = tqdm(loaders[0], desc="answers", unit="batch")
+    for batches in zip(progress, *loaders[1:], strict=True):
+        asked = [[Question.of(record) for record in records] for records in batches[0].records]
+        found = ensemble.answer([batch.visual.to(ensemble.device) for batch in batches], asked)
+        for records, answers in zip(batches[0].records, found, strict=True):
+            predictions.update({record.question_id: each for record, each in zip(records, answers, strict=True)})
+    return predictions
+
+
+def load_ensemble(paths: Sequence[str], device: torch.device) -> VQAEnsemble:
+    """The models of several checkpoints.
+
+    Raises:
+        CheckpointError: one cannot be used; or there are several, and they know different answers, or one writes its
+            answers.
+    """
+    members = [load_module(path, VQAModule).to(device) for path in paths]
+    for path, member in zip(paths, members, strict=True):
+        if len(members) > 1 and not isinstance(member.head, ClassHead):
+            raise CheckpointError(f"{path} does not choose among known answers, as models that answer together must")
+        if member.answers != members[0].answers:
+            raise CheckpointError(f"{path} knows other answers than {paths[0]}: models answer together from one list")
+    return VQAEnsemble(members)
+
+
+def _probabilities(
+    member: VQAModule, visual: ImageBatch | VisualFeatures, asked: Sequence[Sequence[Question]]
+) -> Float[Tensor, "B Q A"]:
+    """A member's distribution over the known answers."""
+    assert isinstance(member.head, ClassHead)
+    logits = member.look(visual, asked)[0].logits.float() / member.temperature
+    probabilities = member.head.objective.probabilities(logits)
+    return probabilities / probabilities.sum(-1, keepdim=True)
