@@ -25,10 +25,13 @@ class DaquarQuestions(VQASource):
         at the end of the question: "what is on the desk in the image3 ?", which is taken off), or the triples as a
         JSON list. A question's id is its place in the file, from 0.
     images: the folder of the images.
+    single_word: leave out the questions whose answer is a list, a tenth of DAQUAR-ALL, as Ren et al. 2015 and Yang et
+        al. 2016 do in training and in tests; the others keep their ids.
     """
 
     questions: str
     images: str
+    single_word: bool = False
 
     def read(self) -> list[VQARecord]:
         triples = self._from_json() if Path(self.questions).suffix == ".json" else self._from_lines()
@@ -39,6 +42,8 @@ class DaquarQuestions(VQASource):
             things = require_text(answer, f"{where}: the answer").split(",")
             stem = require_text(image, f"{where}: the image").removesuffix(".jpg").removesuffix(".png")
             path = folder.find(f"{stem}.jpg", f"{stem}.png", named_by=where)
+            if self.single_word and len(things) > 1:
+                continue
             records.append(
                 VQARecord(path, stem, question, index, answers=(", ".join(thing.strip() for thing in things),))
             )

@@ -129,6 +129,13 @@ def test_daquars_lines_and_json_are_the_same_and_a_list_is_one_answer(images: st
     assert DaquarQuestions(write("qa.json", entries), images).read() == expected
 
 
+def test_daquars_answers_of_a_single_word_may_be_all_that_is_read_and_ids_stay(images: str, write: Any) -> None:
+    path = write("qa.format_triple", TRIPLES)
+    (record,) = DaquarQuestions(path, images, single_word=True).read()
+    assert (record.question_id, record.answers) == (1, ("2",))
+    assert record in DaquarQuestions(path, images).read()
+
+
 def test_daquars_two_lines_name_the_image_at_the_end_of_the_question(images: str, write: Any) -> None:
     questions = ("what is on the desk in the image3 ?", "how many chairs are in image4?", "what is it image3 ?")
     lines = "".join(f"{question}\nbook,scissor\n" for question in questions)
