@@ -6,6 +6,7 @@ from common.encoders.image import ImageEncoder, VisualEncoder
 from common.encoders.joined import JoinedEncoder
 from common.encoders.questions import ConvolutionalTextEncoder, PositionalTextEncoder, RecurrentTextEncoder
 from common.encoders.regions import RegionEncoder
+from common.encoders.standardised import StandardisedEncoder
 from common.encoders.stored import StoredRegions
 from common.encoders.text import (
     DirectionalTextEncoder,
@@ -31,6 +32,7 @@ __all__ = [
     "PositionalTextEncoder",
     "RecurrentTextEncoder",
     "RegionEncoder",
+    "StandardisedEncoder",
     "StoredRegions",
     "TextEncoder",
     "TextFeatures",

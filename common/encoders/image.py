@@ -45,6 +45,10 @@ class VisualEncoder(nn.Module, ABC):
     def forward(self, images: ImageBatch) -> VisualFeatures:
         """Features [B R D] of a batch of pictures [B 3 H W]."""
 
+    def adapt(self, features: VisualFeatures) -> VisualFeatures:
+        """What is still to be done with features [B R D] that may come from a cache: nothing, unless told."""
+        return features
+
     def fingerprint(self) -> str:
         """A digest of weights, settings and preprocessing: features of another fingerprint are other features."""
         digest = hashlib.sha256(repr((self.preprocessing, self.dim, self.extra_repr())).encode())

@@ -123,8 +123,8 @@ class TaskModule(LightningModule):
     def features(self, visual: ImageBatch | VisualFeatures) -> VisualFeatures:
         """Features [B R D] of pictures; those from a cache are there already, and become float32 here."""
         if isinstance(visual, VisualFeatures):
-            return replace(visual, values=visual.values.float())
-        return self.encoder(visual)
+            return self.encoder.adapt(replace(visual, values=visual.values.float()))
+        return self.encoder.adapt(self.encoder(visual))
 
     def show_examples(self, data: Any) -> list[ShownExample]:
         """The same few held-out examples of its data each time, as the model sees them now; none where it has none."""
