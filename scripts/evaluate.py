@@ -31,6 +31,7 @@ from common.training.cli import data_section
 from common.training.parts import build
 from vqa.confidences import write_confidences
 from vqa.data import VQAData
+from vqa.ensemble import VQAEnsemble, expected_wups
 from vqa.metrics import Version, measures_for, scored_with
 from vqa.metrics.wups import Similarity, WupTable, wordnet_similarity
 from vqa.module import VQAModule
@@ -55,6 +56,12 @@ def parse() -> tuple[argparse.Namespace, dict[str, Any]]:
     add_scoring_options(parser)
     parser.add_argument("--similarity", metavar="FILE", help="for WUPS of answers: similarities (.npz), or wordnet")
     parser.add_argument(
+        "--expect",
+        type=float,
+        choices=[0.9, 0.0],
+        help="give the answer of the greatest expected WUPS at this threshold in place of the likeliest one",
+    )
+    parser.add_argument(
         "--server", choices=get_args(Form), help="whose form the answers are written in; default vqa, as for OK-VQA"
     )
     parser.add_argument(
@@ -69,8 +76,8 @@ def parse() -> tuple[argparse.Namespace, dict[str, Any]]:
 
 def evaluate_captions(options: argparse.Namespace, data_part: Any) -> Told:
     """Scores of a captioner, what its captions are like, and what the scores were made with."""
-    for name in ("similarity", "server", "version"):
-        if getattr(options, name):
+    for name in ("similarity", "expect", "server", "version"):
+        if getattr(options, name) is not None:
             raise ConfigError(f"--{name} is for answers, and this is a captioner's checkpoint: leave it out")
     ensemble = load_ensemble(options.checkpoint, options.device)
     search = search_of(options, ensemble.search)
@@ -94,6 +101,17 @@ def evaluate_captions(options: argparse.Namespace, data_part: Any) -> Told:
     }
 
 
+def load_answerers(options: argparse.Namespace, similarity: Similarity | None) -> VQAEnsemble:
+    """The VQA models, told what an answer is worth where that is asked for."""
+    if options.expect is None:
+        return vqa.ensemble.load_ensemble(options.checkpoint, options.device)
+    if similarity is None:
+        raise ConfigError("--expect reckons with WUPS: give --similarity as well")
+    ensemble = vqa.ensemble.load_ensemble(options.checkpoint, options.device, classes=True)
+    ensemble.gains = expected_wups(ensemble.members[0].answers, similarity, options.expect)
+    return ensemble
+
+
 def evaluate_answers(options: argparse.Namespace, data_part: Any) -> Told:
     """Scores of a VQA model, and what they were made with."""
     if given := given_search_options(options) + given_scoring_options(options):
@@ -101,7 +119,7 @@ def evaluate_answers(options: argparse.Namespace, data_part: Any) -> Told:
     similarity: Similarity | None = None
     if options.similarity:
         similarity = wordnet_similarity() if options.similarity == "wordnet" else WupTable.load(options.similarity)
-    ensemble = vqa.ensemble.load_ensemble(options.checkpoint, options.device)
+    ensemble = load_answerers(options, similarity)
     data = [build(data_part, VQAData) for _ in ensemble.members]
     records = data[0].records(options.split)
     for member, own in zip(ensemble.members, data, strict=True):

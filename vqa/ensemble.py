@@ -15,7 +15,9 @@ from common.data.records import Prediction
 from common.errors import CheckpointError
 from common.training.checkpoints import load_module
 from vqa.data import VQABatch
-from vqa.heads import ClassHead
+from vqa.heads import ClassHead, Ranked
+from vqa.heads.base import rank
+from vqa.metrics.wups import Similarity, Wups
 from vqa.module import VQAModule, as_prediction
 from vqa.objectives import LabelCrossEntropy
 from vqa.questions import Question
@@ -26,10 +28,14 @@ class VQAEnsemble:
 
     Members may differ in all but their known answers. Where there are several, no maps are told: what one member sees
     in a region is not what moved another.
+
+    gains: what each known answer (row) is worth where each (column) is true. An answer is then the one that is expected
+        to be worth most, and its score is what it is expected to be worth; None takes the likeliest.
     """
 
-    def __init__(self, members: Sequence[VQAModule]) -> None:
+    def __init__(self, members: Sequence[VQAModule], gains: Float[Tensor, "A A"] | None = None) -> None:
         self.members = list(members)
+        self.gains = gains
         self.device = members[0].device
         self._head = ClassHead(members[0].answers, LabelCrossEntropy())
 
@@ -42,11 +48,20 @@ class VQAEnsemble:
         Raises:
             DataError: a question has no words.
         """
-        if len(self.members) == 1:
+        if len(self.members) == 1 and self.gains is None:
             return self.members[0].answer(visuals[0], questions)
         asked = self.members[0].checked(questions)
         told = (_probabilities(each, visual, asked) for each, visual in zip(self.members, visuals, strict=True))
         mean = torch.stack(list(told)).mean(0)
+        if self.gains is not None:
+            worth = (mean @ self.gains.to(mean.device).T).cpu()  # [B Q A]
+            return [
+                [
+                    as_prediction(Ranked(rank(self.members[0].answers, worth[row, column])), {})
+                    for column in range(len(each))
+                ]
+                for row, each in enumerate(asked)
+            ]
         answers = self._head.answers(mean.clamp(min=torch.finfo(mean.dtype).tiny).log(), asked)
         return [[as_prediction(each, {}) for each in row] for row in answers]
 
@@ -63,17 +78,28 @@ def answer_together(ensemble: VQAEnsemble, loaders: Sequence[Iterable[VQABatch]]
     return predictions
 
 
-def load_ensemble(paths: Sequence[str], device: torch.device) -> VQAEnsemble:
+def expected_wups(answers: Sequence[str], similarity: Similarity, threshold: float) -> Float[Tensor, "A A"]:
+    """Gains for an ensemble that gives the answer of the greatest expected WUPS (minimum Bayes risk): "chair" where it
+    is a chair, a sofa or a bench, though each of these is less likely than "lamp"."""
+    wups = Wups(similarity, threshold)
+    return torch.tensor([[wups(answer, (true,)) for true in answers] for answer in answers])
+
+
+def load_ensemble(paths: Sequence[str], device: torch.device, classes: bool | None = None) -> VQAEnsemble:
     """The models of several checkpoints.
 
+    classes: whether they must choose among known answers; None: where there are several.
+
     Raises:
-        CheckpointError: one cannot be used; or there are several, and they know different answers, or one writes its
-            answers.
+        CheckpointError: one cannot be used; or they know different answers, or one writes its answers and must not.
     """
+    classes = len(paths) > 1 if classes is None else classes
     members = [load_module(path, VQAModule).to(device) for path in paths]
     for path, member in zip(paths, members, strict=True):
-        if len(members) > 1 and not isinstance(member.head, ClassHead):
-            raise CheckpointError(f"{path} does not choose among known answers, as models that answer together must")
+        if classes and not isinstance(member.head, ClassHead):
+            raise CheckpointError(
+                f"{path} does not choose among known answers, which several models, and --expect, need"
+            )
         if member.answers != members[0].answers:
             raise CheckpointError(f"{path} knows other answers than {paths[0]}: models answer together from one list")
     return VQAEnsemble(members)

@@ -111,6 +111,10 @@ def test_several_answerers_are_scored_together(run: Run, answerer: Experiment, t
     assert results(tmp_path / "two", "answers", "question_id") == results(tmp_path / "one", "answers", "question_id")
 
 
+def test_expected_wups_needs_similarities(run: Run, answerer: Experiment) -> None:
+    assert "--expect reckons with WUPS: give --similarity" in evaluate(run, answerer, "--expect", 0.9).fault
+
+
 def own_data(tmp_path: Path, photo: Path, line: str, name: str = "Captions") -> tuple[object, ...]:
     """Options for a test split of one line."""
     (tmp_path / "own.jsonl").write_text(line.replace("PHOTO", photo.name))

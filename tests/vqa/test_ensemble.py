@@ -6,7 +6,7 @@ import torch
 from common.errors import CheckpointError
 from tests.vqa import recipes
 from tests.vqa.recipes import BLIND
-from vqa.ensemble import VQAEnsemble, answer_together, load_ensemble
+from vqa.ensemble import VQAEnsemble, answer_together, expected_wups, load_ensemble
 from vqa.module import VQAModule
 
 SIGMOIDS: recipes.Part = {"class_path": "vqa.objectives.BinaryCrossEntropy"}
@@ -43,6 +43,27 @@ def test_models_answer_by_the_mean_of_their_probabilities(members: tuple[list[VQ
     looks.temperature = 1.0
 
 
+def test_the_answer_may_be_the_one_of_greatest_expected_wups(
+    members: tuple[list[VQAModule], recipes.VQAData],
+) -> None:
+    (looks, _), source = members
+    near = {frozenset(pair): 0.95 for pair in (("red", "blue"), ("red", "green"))}
+    gains = expected_wups(source.answers, lambda one, other: near.get(frozenset((one, other)), 0.5), 0.9)
+    place = source.answers.index
+    assert gains[place("red"), place("blue")] == pytest.approx(0.95)
+    assert gains[place("red"), place("red")] == 1
+    assert gains[place("blue"), place("green")] == pytest.approx(0.05)  # below the threshold: a tenth
+    batch = next(iter(source.val_dataloader()))
+    asked = [[record.question for record in records] for records in batch.records]
+    with torch.no_grad():
+        probabilities = looks(batch).logits.softmax(-1)
+    for row, found in enumerate(VQAEnsemble([looks], gains).answer([batch.visual], asked)):
+        for column, told in enumerate(found):
+            worth = [sum(p * g for p, g in zip(probabilities[row, column], line, strict=True)) for line in gains]
+            assert told.score == pytest.approx(float(max(worth)), abs=1e-5)
+            assert told.text == source.answers[worth.index(max(worth))]
+
+
 def test_one_model_alone_answers_as_it_does_by_itself(members: tuple[list[VQAModule], recipes.VQAData]) -> None:
     (looks, _), source = members
     batch = next(iter(source.val_dataloader()))
@@ -67,5 +88,6 @@ def test_models_that_know_other_answers_or_write_them_do_not_answer_together(
     assert load_ensemble(["writer"], cpu).members == [writer]
     with pytest.raises(CheckpointError, match="other knows other answers than a: models answer together from one list"):
         load_ensemble(["a", "other"], cpu)
-    with pytest.raises(CheckpointError, match="writer does not choose among known answers"):
-        load_ensemble(["a", "writer"], cpu)
+    for paths, classes in ((["a", "writer"], None), (["writer"], True)):
+        with pytest.raises(CheckpointError, match="writer does not choose among known answers"):
+            load_ensemble(paths, cpu, classes)
