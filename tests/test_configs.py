@@ -51,7 +51,11 @@ OVERLAYS = {  # configs that go after another one, and the experiments that they
     "vqa/show_ask_attend_answer": ["vqa/scenes"],
     "vqa/stacked_attention": ["vqa/daquar"],
 }
-COMPARISONS = {"compare/captioning": "captioning/scenes_demo", "compare/vqa": "vqa/scenes_demo"}
+COMPARISONS = {
+    "compare/captioning": "captioning/scenes_demo",
+    "compare/daquar": "vqa/daquar",
+    "compare/vqa": "vqa/scenes_demo",
+}
 FILES = sorted(str(path.relative_to(CONFIGS).with_suffix("")) for path in CONFIGS.rglob("*.yaml"))
 DATA_SETS = [name for name in FILES if name.startswith("data/")]  # go after any experiment of their task
 EXPERIMENTS = [(name,) for name in FILES if name not in {**OVERLAYS, **COMPARISONS} and name not in DATA_SETS]
