@@ -60,12 +60,14 @@ class StandardisedEncoder(VisualEncoder):
         return features
 
     def adapt(self, features: VisualFeatures) -> VisualFeatures:
-        """Features [B R D] of equal size; in training they count for the mean and the deviation first."""
+        """Features [B R D] of equal size; in training they count for the mean and the deviation first. As they are,
+        where no training has seen any."""
         if self.training:
             self._count(features)
-        seen = self.count.clamp(min=1)
-        mean = self.total / seen
-        deviation = (self.squares / seen - mean**2).clamp(min=0).sqrt().clamp(min=LEAST)
+        if not self.count:
+            return features
+        mean = self.total / self.count
+        deviation = (self.squares / self.count - mean**2).clamp(min=0).sqrt().clamp(min=LEAST)
         values = (features.values.float() - mean.float()) / deviation.float()
         return replace(features, values=values * features.keep.unsqueeze(-1))
 

@@ -45,6 +45,12 @@ def test_features_have_mean_0_and_variance_1_over_all_valid_regions_of_the_train
     assert (encoder.adapt(batches[0]).values[~keep] == 0).all()
 
 
+def test_before_any_training_features_are_as_they_are() -> None:
+    encoder = made().eval()
+    features = encoder(pictures(0))
+    torch.testing.assert_close(encoder.adapt(features).values, features.values)
+
+
 def test_evaluation_learns_nothing_and_a_feature_that_never_varies_stays_finite() -> None:
     encoder = made().train()
     features = encoder(pictures(0))
