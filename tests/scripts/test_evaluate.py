@@ -248,7 +248,6 @@ def test_a_wrong_table_of_similarities_is_told_before_anything_is_computed(
     fault = evaluate(run, answerer, "--similarity", photo).fault
     assert fault.startswith(f"{photo} is no table of similarities")
     assert "--beam is for captions" in evaluate(run, answerer, "--beam", 2).fault
-    assert "give one" in evaluate(run, answerer, "--checkpoint", answerer.checkpoint).fault
     assert "--tokens is for captions" in evaluate(run, answerer, "--tokens", "official").fault
 
 
