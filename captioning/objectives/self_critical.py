@@ -44,9 +44,10 @@ class SelfCritical(Objective):
         "beam": the captions are not drawn but those of a beam search, and b is the mean of all (Anderson et al. 2018,
             Cornia et al. 2020): not the gradient of the expected reward, but of what the search will find.
 
-    p is over the words that are ever written. A caption of `longest` words is cut off there: it has no END, and loses
-    what n-grams with the end are worth. Features are worked out once per picture; captions are written without
-    gradient, and run through the decoder once more in parallel for it. Validation has no such term: CIDEr-D is there.
+    p is softmax(log p / temperature) over the words that are ever written. A caption of `longest` words is cut off
+    there: it has no END, and loses what n-grams with the end are worth. Features are worked out once per picture;
+    captions are written without gradient, and run through the decoder once more in parallel for it. Validation has no
+    such term: CIDEr-D is there.
 
     It is for a model that can write already: begin with the weights of a training with cross-entropy (`start_from`).
 
@@ -54,6 +55,8 @@ class SelfCritical(Objective):
         samples: captions that are written for each picture.
         rewards: added up, each with its weight; CIDEr-D if None.
         longest: see above; about the length of the references, as for the search.
+        temperature: of p, from which words are drawn. A model of smoothed labels gives every word a part of p: below 1
+            its captions are not strewn with words that mean nothing, and there is more to learn from.
         dropout: of the decoder while it writes and learns. The masks differ between the two, so that the estimate is no
             longer that of any one gradient; without it is unbiased. (The greedy baseline never has any.)
         window: batches over which signs of collapse are looked for.
@@ -70,6 +73,7 @@ class SelfCritical(Objective):
         rewards: list[Reward] | None = None,
         weight: float = 1.0,
         longest: int = 20,
+        temperature: float = 1.0,
         dropout: bool = False,
         window: int = 50,
     ) -> None:
@@ -82,7 +86,7 @@ class SelfCritical(Objective):
         self.rewards = rewards or [CiderDReward()]
         self.weight = weight
         self.dropout = dropout
-        self.sampling = Sampling(longest=longest)
+        self.sampling = Sampling(longest=longest, temperature=temperature)
         self._images: dict[int | str, int] = {}
         self._watch = CollapseWatch(window)
         self._readings: dict[str, float] = {}
@@ -121,8 +125,7 @@ class SelfCritical(Objective):
         inputs = torch.cat([torch.full_like(written.tokens[..., :1], START), written.tokens[..., :-1]], -1)
         with mode(decoder, self.dropout):
             log_probs = decoder(features, inputs, written.keep).log_probs  # [M V]
-        chosen = log_probs.gather(1, written.tokens[written.keep].unsqueeze(1)).squeeze(1)
-        chosen = chosen - _log_of_written(log_probs)
+        chosen = _log_prob(log_probs, written.tokens[written.keep], self.sampling.temperature)
         advantage = (reward - baseline).to(chosen).unsqueeze(-1).expand(written.keep.shape)[written.keep]  # [M]
         self._look(rewards, baseline, written, log_probs.detach())
         return {"self_critical": -self.weight * (advantage * chosen).sum() / len(chosen)}
@@ -217,10 +220,11 @@ def cut_off(tokens: Int[Tensor, "B Q T"], keep: Bool[Tensor, "B Q T"], longest: 
     return Written(tokens[..., :longest], keep[..., :longest])
 
 
-def _log_of_written(log_probs: Float[Tensor, "M V"]) -> Float[Tensor, " M"]:
-    """The log-probability of the words that are ever written, among which one is drawn."""
-    never = log_probs[:, NEVER_WRITTEN].exp().sum(-1)
-    return torch.log1p(-never.clamp(max=1 - 1e-6))
+def _log_prob(log_probs: Float[Tensor, "M V"], words: Int[Tensor, " M"], temperature: float) -> Float[Tensor, " M"]:
+    """Log-probabilities with which words are drawn from among those that are ever written."""
+    logits = log_probs / temperature
+    likely = logits.gather(1, words.unsqueeze(1)).squeeze(1)
+    return likely - logits.index_fill(1, words.new_tensor(NEVER_WRITTEN), -torch.inf).logsumexp(1)
 
 
 @contextmanager

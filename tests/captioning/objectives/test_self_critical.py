@@ -77,6 +77,18 @@ def test_the_loss_is_the_sum_over_words_and_ends_by_hand(draws: list[list[Text]]
     assert found.item() == pytest.approx(0.5 * total / words, rel=1e-5)
 
 
+def test_what_is_learned_is_what_is_drawn_from_at_the_temperature(draws: list[list[Text]]) -> None:
+    decoder = Toy()
+    cooled = Toy()
+    with torch.no_grad():
+        cooled.table[:] = decoder.table / 0.5
+    draws[:] = [[(A, END), (B, B)]]
+    found = loss(objective(samples=2, temperature=0.5), decoder)
+    expected = loss(objective(samples=2), cooled)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert objective(temperature=0.5).sampling == Sampling(longest=LONGEST, temperature=0.5)
+
+
 def test_advantages_of_a_picture_sum_to_zero_against_the_others(draws: list[list[Text]]) -> None:
     made = objective(samples=3)
     draws[:] = [[(A, END), (B, A), (END,)], [(B, END), (B, B), (A, A)]]
