@@ -33,11 +33,12 @@ def features(pictures: int, sizes: Namespace) -> VisualFeatures:
 
 
 def floor(pictures: int, words: int, sizes: Namespace, train: bool) -> Floor:
-    """The arithmetic of so many words in all, and of training the memory.
+    """The arithmetic and the memory traffic of so many words in all.
 
-    Backward takes two products for each forward, but the one for the gradient of the regions. What each word's look
-    must move: keys and regions come forward, the tanh goes; back come the regions, and the tanh for the gradient of the
-    query and later for that of the keys. The optimiser reads four numbers for each parameter and writes three.
+    A search reads keys and regions once for all sequences of a picture, and the parameters, at each step. In training
+    backward takes two products for each forward, but the one for the gradient of the regions. What each word's look
+    must move then: keys and regions come forward, the tanh goes; back come the regions, and the tanh for the gradient
+    of the query and later for that of the keys. The optimiser reads four numbers for each parameter and writes three.
     """
     hidden, width = sizes.hidden, sizes.width
     gates = 4 * hidden * (hidden + width + hidden)  # of the word before, the context, the state
@@ -47,5 +48,8 @@ def floor(pictures: int, words: int, sizes: Namespace, train: bool) -> Floor:
     keys = pictures * sizes.regions * width * hidden
     multiplied = 3 * each_word + 2 * keys if train else each_word + keys
     parameters = gates + output + hidden * (hidden + width + sizes.vocabulary)
-    moved = 4 * (words * sizes.regions * (4 * hidden + 2 * width) + 7 * parameters) if train else 0
-    return Floor(products=2 * multiplied, tanh=words * sizes.regions * hidden, memory=moved)
+    if train:
+        moved = words * sizes.regions * (4 * hidden + 2 * width) + 7 * parameters
+    else:
+        moved = (sizes.words + 1) * (pictures * sizes.regions * (hidden + width) + parameters)
+    return Floor(products=2 * multiplied, tanh=words * sizes.regions * hidden, memory=4 * moved)

@@ -26,6 +26,7 @@ from common.data.vocabulary import Vocabulary
 from common.errors import ConfigError
 from common.explain.canvas import figure_to_image
 from common.explain.overlays import draw_caption
+from common.products import fast_products
 from common.search import Draws, Search, beam_search, find
 from common.search.constraints import encode
 from common.training.checkpoints import build_encoder
@@ -112,7 +113,8 @@ class CaptioningModule(TaskModule):
 
     def training_step(self, batch: CaptionBatch, batch_index: int) -> Tensor:
         """The scalar loss."""
-        terms = self(batch)
+        with fast_products():
+            terms = self(batch)
         loss = torch.stack(list(terms.values())).sum()
         size = len(batch.records)
         self.log_dict({f"train/{name}": term.detach() for name, term in terms.items()}, batch_size=size)
@@ -126,10 +128,11 @@ class CaptioningModule(TaskModule):
         """Losses on the given captions, and captions of the model's own."""
         features = self.features(batch.visual)
         captions = self._captions(batch, features)
-        terms = self._terms(captions)
         counts: dict[str, Tensor] = {}
-        for objective in self.objectives:
-            counts |= objective.counted(captions)  # type: ignore[operator]
+        with fast_products():
+            terms = self._terms(captions)
+            for objective in self.objectives:
+                counts |= objective.counted(captions)  # type: ignore[operator]
         found = beam_search(self.decoder, features, Search(GREEDY, self.search.longest))
         examples = []
         for record, hypotheses in zip(batch.records, found, strict=True):

@@ -15,10 +15,11 @@ BELOW: dict[str, set[str]] = {
     "common.files": {"common.errors"},
     "common.statistics": {"common.errors"},
     "common.measures": {"common.errors", "common.statistics"},
+    "common.products": set(),
     "common.attention": {"common.errors"},
     "common.data": {"common.errors", "common.files", "common.attention"},
     "common.encoders": {"common.errors", "common.attention", "common.data"},
-    "common.search": {"common.errors", "common.commands", "common.attention", "common.data"},
+    "common.search": {"common.errors", "common.commands", "common.products", "common.attention", "common.data"},
     "common.explain": {"common.errors", "common.files", "common.attention", "common.data", "common.encoders"},
     "common.training": {
         "common.errors",

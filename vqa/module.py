@@ -22,6 +22,7 @@ from common.encoders import TextEncoder
 from common.errors import ConfigError, DataError
 from common.explain.canvas import figure_to_image
 from common.explain.overlays import draw_answer
+from common.products import fast_products
 from common.training.checkpoints import build_encoder
 from common.training.optimisation import Optimisation
 from common.training.parts import Part, build, find_class, read_part
@@ -99,9 +100,10 @@ class VQAModule(TaskModule):
         return self._look(self.features(batch.visual), batch.tokens, batch.keep, batch.facts)
 
     def _look(self, features: VisualFeatures, tokens: Tensor, keep: Tensor, facts: Texts | None) -> VQAOutput:
-        if self.model.reads_facts:
-            return self.model(features, tokens, keep, facts)
-        return self.model(features, tokens, keep)
+        with fast_products():
+            if self.model.reads_facts:
+                return self.model(features, tokens, keep, facts)
+            return self.model(features, tokens, keep)
 
     def training_step(self, batch: VQABatch, batch_index: int) -> Tensor:
         """The scalar loss."""

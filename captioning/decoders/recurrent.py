@@ -65,9 +65,18 @@ class RecurrentDecoder(Decoder[State]):
 
     def step(self, tokens: Int[Tensor, "B Q"], state: State) -> Step[State]:
         """Log-probabilities [B Q V] of the next word after `tokens`."""
-        embedded = self.embed(tokens)
-        state, look = self.advance(self.word_gates(embedded), state)
+        embedded, gates = self._words(tokens)
+        state, look = self.advance(gates, state)
         return Step(self.log_probs(embedded, *look.read), state, look.attention)
+
+    def _words(self, tokens: Int[Tensor, "B Q"]) -> tuple[Float[Tensor, "B Q E"], Float[Tensor, "B Q G"]]:
+        """Embeddings and gates of words, worked out once for each word; with dropout once for each sequence."""
+        if self.training or torch.is_grad_enabled():
+            embedded = self.embed(tokens)
+            return embedded, self.word_gates(embedded)
+        words, index = tokens.unique(return_inverse=True)
+        embedded = self.embed(words)
+        return embedded[index], self.word_gates(embedded)[index]
 
     def forward(
         self, features: VisualFeatures, tokens: Int[Tensor, "B Q T"], keep: Bool[Tensor, "B Q T"]

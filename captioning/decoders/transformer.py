@@ -65,7 +65,7 @@ class CrossAttention(nn.Module):
 
         regions: of each encoder layer where there is a mesh, else of the last alone.
         """
-        looks = [self.attention.attend(words, layer) for layer in regions]
+        looks = self.attention.attend_each(words, regions)
         contexts = [context for context, _ in looks]
         heads = torch.stack([weights for _, weights in looks]).mean(0).transpose(1, 2)  # [B N H R]
         if self.mesh == "code":
@@ -121,7 +121,7 @@ class DecoderLayer(nn.Module):
             torch.cat([before, new.unflatten(0, words.shape[:2])], 3)
             for before, new in zip(past, (keys, values), strict=True)
         )
-        context, _ = self.attention.attend(flat, ProjectedKeys(keys.flatten(0, 1), values.flatten(0, 1), seen))
+        context = self.attention.context(flat, ProjectedKeys(keys.flatten(0, 1), values.flatten(0, 1), seen))
         flat = self.attention_norm(flat + self.dropout(context))
         looked, attention = self.cross(flat.view(words.shape).flatten(1, 2), regions)
         looked = self.feed_forward_norm(looked + self.dropout(self.feed_forward(looked)))

@@ -6,30 +6,56 @@ With t = tanh(q + k) and the gradient e [B Q N] of the logits v . t,
 
 so that t [B Q N E] is all that is kept, and nothing else of its size is made, where autograd would make five of it. On
 a CPU all is done in pieces that stay in its cache.
+
+A search looks at the same keys before each word. Their part of the exponential in tanh is then worked out once,
+
+    v . tanh(q + k) = 2 v . g - sum v,  g = 1 / (1 + exp(-2 q) exp(-2 k))
+
+and a look costs a product and a division for each number.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from common.attention.steps import Note, Notes, shared
+from common.attention.steps import Note, Notes, many_looks_follow, shared
 
 CACHED = 1 << 17  # numbers of [B Q N E] worked on at a time: 512 KB in float32
+GREATEST_KEY = 30.0  # of which exp(-2 k) is a number far from zero and infinity
+# A query beyond it and such a key have a sum beyond 10, whose tanh is 1 in float32, and so has the query's limit.
+GREATEST_QUERY = 40.0
+
+
+class DecayedKeys(NamedTuple):
+    """exp(-2 k), in float32."""
+
+    decay: Float[Tensor, "B N E"]
+
+
+def prepared(keys: Float[Tensor, "B N E"]) -> Float[Tensor, "B N E"] | DecayedKeys:
+    """Keys as `additive_logits` wants them: changed where many looks follow and all keys are small enough for that."""
+    if not many_looks_follow() or keys.device.type != "cpu" or keys.dtype == torch.float64:
+        return keys
+    wide = keys.float()
+    return DecayedKeys((-2 * wide).exp_()) if (wide.abs() <= GREATEST_KEY).all() else keys
 
 
 def additive_logits(
-    query: Float[Tensor, "B Q E"], keys: Float[Tensor, "B N E"], vector: Float[Tensor, " E"]
+    query: Float[Tensor, "B Q E"], keys: Float[Tensor, "B N E"] | DecayedKeys, vector: Float[Tensor, " E"]
 ) -> Float[Tensor, "B Q N"]:
     """v . tanh(q + k); in a loop (`one_loop`) whose steps share the keys these get their gradient after it."""
+    if isinstance(keys, DecayedKeys):
+        return _in_pieces(_of_decayed, _decay(query), keys.decay, vector.float())
     if torch.compiler.is_compiling():  # makes one pass of the plain formula
         return torch.tanh(query.unsqueeze(2) + keys.unsqueeze(1)) @ vector
     if not torch.is_grad_enabled():
-        return _without_gradient(query, keys, vector)
+        return _in_pieces(_plain, query, keys, vector)
     keys, notes = shared(keys, _keys_gradient) or (keys, None)
     return _AdditiveLogits.apply(query, keys, vector, notes)
 
@@ -48,14 +74,37 @@ def _tanh_of_sum(query: Float[Tensor, "B Q E"], keys: Float[Tensor, "B N E"], ou
     return torch.add(gates.new_tensor(-1), gates, alpha=2, out=gates)
 
 
-def _without_gradient(
-    query: Float[Tensor, "B Q E"], keys: Float[Tensor, "B N E"], vector: Float[Tensor, " E"]
+def _decay(query: Float[Tensor, "B Q E"]) -> Float[Tensor, "B Q E"]:
+    """exp(-2 q) in float32, of a query brought within its limit."""
+    return query.float().clamp(-GREATEST_QUERY, GREATEST_QUERY).mul(-2).exp_()
+
+
+def _of_decayed(
+    query: Float[Tensor, "B Q E"], keys: Float[Tensor, "B N E"], vector: Float[Tensor, " E"], out: Tensor
 ) -> Float[Tensor, "B Q N"]:
-    size, logits = _pieces(query.unsqueeze(2).expand(-1, -1, keys.shape[1], -1)), []
-    for some, of_keys in zip(query.split(size), keys.split(size), strict=True):
-        hidden = some.new_empty(*some.shape[:2], *of_keys.shape[1:])
-        logits.append(_tanh_of_sum(some, of_keys, hidden) @ vector)
-    return torch.cat(logits)
+    """v . tanh(q + k) from exp(-2 q) and exp(-2 k)."""
+    gates = torch.addcmul(keys.new_ones(()), query.unsqueeze(2), keys.unsqueeze(1), out=out).reciprocal_()
+    return torch.add(-vector.sum(), gates @ vector, alpha=2)
+
+
+def _plain(
+    query: Float[Tensor, "B Q E"], keys: Float[Tensor, "B N E"], vector: Float[Tensor, " E"], out: Tensor
+) -> Float[Tensor, "B Q N"]:
+    """v . tanh(q + k)."""
+    return _tanh_of_sum(query, keys, out) @ vector
+
+
+def _in_pieces(
+    logits: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor],
+    query: Float[Tensor, "B Q E"],
+    keys: Float[Tensor, "B N E"],
+    vector: Float[Tensor, " E"],
+) -> Float[Tensor, "B Q N"]:
+    """The logits of a few examples after the other, all made in the same piece of memory."""
+    size = _pieces(query.unsqueeze(2).expand(-1, -1, keys.shape[1], -1))
+    hidden = query.new_empty(min(size, len(query)), *query.shape[1:2], *keys.shape[1:])
+    pairs = zip(query.split(size), keys.split(size), strict=True)
+    return torch.cat([logits(some, of_keys, vector, hidden[: len(some)]) for some, of_keys in pairs])
 
 
 class _AdditiveLogits(torch.autograd.Function):

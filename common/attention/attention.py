@@ -17,7 +17,7 @@ from common.attention.scores import Score
 class PreparedKeys(NamedTuple):
     """What attention needs of the keys, worked out once and used by every query and step."""
 
-    projected: Float[Tensor, "B N P"]
+    projected: Any  # the score's part
     values: Float[Tensor, "B N D"]
     keep: Bool[Tensor, "B N"]
     begun: Any  # what the position draws or works out once per picture

@@ -39,7 +39,10 @@ def _make_norm(dim: int, variant: str) -> nn.Module:
 
 
 class AttentionUnit(nn.Module):
-    """LN(x + MHA(x, y, y)): self-attention where y is x, guided attention where it is not (section 3.1)."""
+    """LN(x + MHA(x, y, y)): self-attention where y is x, guided attention where it is not (section 3.1).
+
+    There may be several guides y to each x, B = P, 2 P, ...: what is of x alone is worked out once.
+    """
 
     def __init__(self, dim: int, heads: int, dropout: float, variant: str) -> None:
         super().__init__()
@@ -48,10 +51,14 @@ class AttentionUnit(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(
-        self, items: Float[Tensor, "B N D"], guide: Float[Tensor, "B M D"], keep: Bool[Tensor, "B M"]
+        self, items: Float[Tensor, "_P N D"], guide: Float[Tensor, "B M D"], keep: Bool[Tensor, "B M"]
     ) -> Float[Tensor, "B N D"]:
         """The items, having looked at the guide where it is valid."""
-        return self.attend(items, guide, keep)[0]
+        projected = self.attention.project(guide, keep)
+        context = self.dropout(self.attention.context(items, projected))
+        if len(items) != len(guide):
+            items = items.repeat_interleave(len(guide) // len(items), 0)
+        return self.norm(items + context)
 
     def attend(
         self, items: Float[Tensor, "B N D"], guide: Float[Tensor, "B M D"], keep: Bool[Tensor, "B M"]
@@ -197,12 +204,9 @@ class GuidedCoAttention(CoAttention):
         text_keep: Bool[Tensor, "N T"],
     ) -> tuple[Float[Tensor, "N R D"], Bool[Tensor, "N R"]]:
         """X^L of N = B Q questions, and which regions are valid."""
-        questions = len(text_keep) // len(regions)
+        keep = region_keep.repeat_interleave(len(text_keep) // len(regions), 0)
         first, *others = self.regions_to_regions
-        regions = first(regions, regions, region_keep)  # no question has come in yet
-        regions, keep = (
-            each.unsqueeze(1).expand(-1, questions, *each.shape[1:]).flatten(0, 1) for each in (regions, region_keep)
-        )
+        regions = first(regions, regions, region_keep)  # no question has come in yet, before the first guide
         for depth, (guided, think) in enumerate(zip(self.regions_to_words, self.region_maps, strict=True)):
             if depth:
                 regions = others[depth - 1](regions, regions, keep)

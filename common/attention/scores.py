@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from common.attention.additive import additive_logits
+from common.attention.additive import DecayedKeys, additive_logits, prepared
 from common.attention.steps import StepLinear
 
 Activation = Literal["tanh", "relu", "sigmoid", "identity"]
@@ -29,8 +29,8 @@ _ACTIVATIONS: dict[Activation, type[nn.Module]] = {
 class Score(nn.Module, ABC):
     """a(q, k): how well each key fits each query."""
 
-    def project(self, keys: Float[Tensor, "B N K"]) -> Float[Tensor, "B N P"]:
-        """What does not depend on the query; the keys themselves where there is nothing to do."""
+    def project(self, keys: Float[Tensor, "B N K"]) -> Any:
+        """What does not depend on the query, [B N P]; the keys themselves where there is nothing to do."""
         return keys
 
     @abstractmethod
@@ -100,16 +100,19 @@ class AdditiveScore(Score):
         self.vector = nn.Parameter(torch.empty(hidden_dim))
         nn.init.uniform_(self.vector, -1 / math.sqrt(hidden_dim), 1 / math.sqrt(hidden_dim))
 
-    def project(self, keys: Float[Tensor, "B N K"]) -> Float[Tensor, "B N E"]:
-        """W_k k + b."""
-        return self.map_key(keys)
+    def project(self, keys: Float[Tensor, "B N K"]) -> Float[Tensor, "B N E"] | DecayedKeys:
+        """W_k k + b, brought to what is cheaper to look at where many looks follow."""
+        return prepared(self.map_key(keys))
 
-    def forward(self, query: Float[Tensor, "B Q D"], projected: Float[Tensor, "B N E"]) -> Float[Tensor, "B Q N"]:
+    def forward(
+        self, query: Float[Tensor, "B Q D"], projected: Float[Tensor, "B N E"] | DecayedKeys
+    ) -> Float[Tensor, "B Q N"]:
         """Logits [B Q N]."""
         mapped = self.map_query(query)
+        if isinstance(projected, DecayedKeys):
+            return additive_logits(mapped, projected, self.vector)
         dtype = mapped.dtype  # under autocast the parameter is wider than what the linear maps return
-        projected, vector = projected.to(dtype), self.vector.to(dtype)
-        return additive_logits(mapped, projected, vector)
+        return additive_logits(mapped, projected.to(dtype), self.vector.to(dtype))
 
 
 class ConcatScore(Score):

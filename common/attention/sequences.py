@@ -10,7 +10,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Literal, NamedTuple
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -19,6 +18,7 @@ from common.attention.distributions import Softmax
 from common.attention.maps import Boxes, Grid
 from common.attention.mechanism import AttentionMechanism, expected_value
 from common.attention.scores import FeatureScore
+from common.attention.squash import fast_tanh
 
 
 class CoAttentionOutput(NamedTuple):
@@ -124,14 +124,14 @@ class ParallelCoAttention(CoAttention):
     ) -> CoAttentionOutput:
         """Summaries [B Q D] of words and regions, weights [B Q T] and [B Q R]."""
         shape = words.shape[1:3]  # Q T
-        affinity = torch.tanh(self.map_affinity(words).flatten(1, 2) @ regions.transpose(1, 2))  # [B Q*T R]
+        affinity = fast_tanh(self.map_affinity(words).flatten(1, 2) @ regions.transpose(1, 2))  # [B Q*T R]
         if self.mask_affinity:
             affinity = affinity * (word_keep.flatten(1).unsqueeze(2) & region_keep.unsqueeze(1))
         word_part, region_part = self.map_words(words), self.map_regions(regions)  # [B Q T E], [B R E]
         # In place: these are by far the largest tensors, and no product needs its own result for its gradient.
-        word_hidden = (affinity @ region_part).unflatten(1, shape).add_(word_part).tanh_()
+        word_hidden = fast_tanh((affinity @ region_part).unflatten(1, shape).add_(word_part))
         from_words = affinity.unflatten(1, shape).transpose(2, 3) @ word_part  # [B Q R E]
-        region_hidden = from_words.add_(region_part.unsqueeze(1)).tanh_()
+        region_hidden = fast_tanh(from_words.add_(region_part.unsqueeze(1)))
         region_logits = self.score_regions(self.dropout(region_hidden)).squeeze(-1)  # [B Q R]
         word_logits = self.score_words(self.dropout(word_hidden)).squeeze(-1)  # [B Q T]
         region_summary, region_weights = self.attend_regions(region_logits, regions, region_keep)
@@ -159,7 +159,7 @@ class GuidedAttention(nn.Module):
         mapped = self.map_items(items)
         if self.map_guide is not None and guide is not None:
             mapped = mapped + self.map_guide(guide).unsqueeze(2)  # [B Q N E]
-        return self.score(self.dropout(torch.tanh(mapped))).squeeze(-1)
+        return self.score(self.dropout(fast_tanh(mapped))).squeeze(-1)
 
 
 class AlternatingCoAttention(CoAttention):

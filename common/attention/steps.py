@@ -41,6 +41,24 @@ class Notes:
 _loop: ContextVar[dict[int, tuple[Tensor, Tensor, Notes]] | None] = ContextVar("_loop", default=None)
 
 
+_many: ContextVar[bool] = ContextVar("_many", default=False)
+
+
+@contextmanager
+def many_looks() -> Iterator[None]:
+    """Keys that are prepared herein will be looked at again and again without gradient, as a search does."""
+    token = _many.set(True)
+    try:
+        yield
+    finally:
+        _many.reset(token)
+
+
+def many_looks_follow() -> bool:
+    """Whether it pays to work more out of the keys in advance."""
+    return _many.get() and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
+
+
 @contextmanager
 def one_loop() -> Iterator[None]:
     """What is done herein is the steps of one loop. The numbers are the same without; it is for speed alone."""

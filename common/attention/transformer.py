@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -112,20 +113,54 @@ class MultiHeadAttention(nn.Module):
         return ProjectedKeys(k, v, keep)
 
     def attend(
-        self, query: Float[Tensor, "B Q E"], projected: ProjectedKeys
+        self, query: Float[Tensor, "_P Q E"], projected: ProjectedKeys
     ) -> tuple[Float[Tensor, "B Q D"], Float[Tensor, "B H Q N"]]:
-        """Context [B Q D] and the weights of each head [B H Q N], before dropout."""
+        """Context [B Q D] and the weights of each head [B H Q N], before dropout.
+
+        The queries of P examples, mapped once, may look at keys of B = P, 2 P, ..., each at as many in turn.
+        """
+        return self.attend_each(query, [projected])[0]
+
+    def attend_each(
+        self, query: Float[Tensor, "_P Q E"], several: Sequence[ProjectedKeys]
+    ) -> list[tuple[Float[Tensor, "B Q D"], Float[Tensor, "B H Q _N"]]]:
+        """The same of several sets of keys; the queries are mapped once for all of them."""
+        mapped = self._split(self.map_query(query))
+        return [self._attend(_shared(mapped, len(each.keys)), each) for each in several]
+
+    def _attend(
+        self, q: Float[Tensor, "B H Q d"], projected: ProjectedKeys
+    ) -> tuple[Float[Tensor, "B Q D"], Float[Tensor, "B H Q N"]]:
         k, v, keep = projected
-        seen = nn.functional.pad(keep, (0, k.shape[2] - keep.shape[-1]), value=True)
-        seen = seen[:, None, None] if keep.ndim == 2 else seen[:, None]  # [B 1 Q M]
-        q = self._split(self.map_query(query))
         logits = q @ k.transpose(2, 3) / math.sqrt(q.shape[-1])  # [B H Q M]
-        weights = self.distribution(logits, seen)
+        weights = self.distribution(logits, self._seen(projected))
         context = self.dropout(weights).to(v.dtype) @ v  # [B H Q d]
         return self.join(context.transpose(1, 2).flatten(2)), weights[..., : keep.shape[-1]]
 
+    def context(self, query: Float[Tensor, "_P Q E"], projected: ProjectedKeys) -> Float[Tensor, "B Q D"]:
+        """The context alone: where nobody asks for the weights they are never written down."""
+        if self.training and self.dropout.p > 0:  # of the weights, which must then be there
+            return self.attend(query, projected)[0]
+        k, v, _ = projected
+        seen = self._seen(projected)
+        any_seen = seen.any(-1, keepdim=True)
+        q = _shared(self._split(self.map_query(query)), len(k)).to(v.dtype)
+        context = nn.functional.scaled_dot_product_attention(q, k, v, seen | ~any_seen) * any_seen
+        return self.join(context.transpose(1, 2).flatten(2))
+
+    def _seen(self, projected: ProjectedKeys) -> Bool[Tensor, "#B 1 #Q M"]:
+        """Which keys each query may look at, memory slots too."""
+        k, _, keep = projected
+        seen = nn.functional.pad(keep, (0, k.shape[2] - keep.shape[-1]), value=True)
+        return seen[:, None, None] if keep.ndim == 2 else seen[:, None]
+
     def _split(self, joined: Float[Tensor, "B N I"]) -> Float[Tensor, "B H N d"]:
         return joined.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+def _shared(queries: Float[Tensor, "_P H Q d"], examples: int) -> Float[Tensor, "B H Q d"]:
+    """The queries again for each of the examples that share them."""
+    return queries if len(queries) == examples else queries.repeat_interleave(examples // len(queries), 0)
 
 
 class TransformerLayer(nn.Module):

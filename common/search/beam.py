@@ -10,7 +10,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import pad
 
+from common.attention.steps import many_looks
 from common.data.vocabulary import END, START, Vocabulary
+from common.products import fast_products
 from common.search.constraints import Required, constraints, dead_end
 from common.search.decoder import About, State, StepDecoder, pick
 from common.search.hypotheses import Hypothesis, Look, Written, hypotheses
@@ -80,6 +82,7 @@ class Beams(NamedTuple):
 
 
 @torch.no_grad()
+@fast_products()
 def beam_search(
     decoder: StepDecoder[About, State], features: About, search: Search, vocabulary: Vocabulary | None = None
 ) -> list[list[Hypothesis]]:
@@ -98,7 +101,9 @@ def beam_search(
     """
     device = features.keep.device
     masks, required = constraints(search, vocabulary, device)
-    beams, state = Beams.start(len(features.keep), device), decoder.start(features)
+    beams = Beams.start(len(features.keep), device)
+    with many_looks():
+        state = decoder.start(features)
     found: dict[int, list[Hypothesis]] = {}
     tokens = torch.full_like(beams.finished, START, dtype=torch.int64)
     for _ in range(search.longest + 1):

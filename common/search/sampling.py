@@ -9,7 +9,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from common.attention.steps import many_looks
 from common.data.vocabulary import END, PAD, START, Vocabulary
+from common.products import fast_products
 from common.search.constraints import constraints, dead_end
 from common.search.decoder import About, State, StepDecoder
 from common.search.hypotheses import Hypothesis, Look, Written, hypotheses
@@ -39,6 +41,7 @@ class _Drawn(NamedTuple):
 
 
 @torch.no_grad()
+@fast_products()
 def sample(
     decoder: StepDecoder[About, State],
     features: About,
@@ -62,6 +65,7 @@ def sample(
 
 
 @torch.no_grad()
+@fast_products()
 def random_hypotheses(
     decoder: StepDecoder[About, State], features: About, draws: Draws, vocabulary: Vocabulary | None = None
 ) -> list[list[Hypothesis]]:
@@ -82,7 +86,8 @@ def _draws(
 ) -> Iterator[_Drawn]:
     """Word by word until all sequences have ended."""
     masks, _ = constraints(sampling, vocabulary, features.keep.device)
-    state = decoder.start(features, samples)
+    with many_looks():
+        state = decoder.start(features, samples)
     tokens = torch.full((len(features.keep), samples), START, device=features.keep.device)
     going = torch.ones_like(tokens, dtype=torch.bool)
     written: Int[Tensor, "B Q T"] = tokens.unsqueeze(-1)[..., :0]

@@ -8,7 +8,7 @@ import time
 import pytest
 import torch
 
-from benchmarks import beam_search, caption_metrics, cider_reward, feature_cache, timing, train_step
+from benchmarks import beam_search, caption_metrics, cider_reward, feature_cache, timing, train_step, vqa_speed
 from captioning.metrics.java import TOKENIZER_JAR, why_not
 from common.errors import SaccadeError
 
@@ -55,7 +55,8 @@ def test_beam_search_prints_all_ways_and_the_floor(capsys: pytest.CaptureFixture
     finally:
         torch.set_float32_matmul_precision("highest")
     table = rows(capsys.readouterr().out)
-    searched = ["step by step", "one picture at a time", "all at once", "greedy", "arithmetic alone"]
+    ways = ["step by step", "step by step, oneDNN", "one picture at a time", "all at once", "greedy"]
+    searched = [*ways, "arithmetic alone", "and its memory"]
     assert list(table) == [*searched, "reading anew", "incremental", "greedy, reading anew", "greedy, incremental"]
 
 
@@ -115,3 +116,31 @@ def test_feature_cache_times_nothing_when_what_is_read_differs(monkeypatch: pyte
     monkeypatch.setattr(feature_cache.FeatureCache, "batch", lambda self, images: other)
     with pytest.raises(SaccadeError, match="what is read differs"):
         feature_cache.main(["--pictures=5", "--batch=2", "--regions=3", "--width=4"])
+
+
+ASKED = [
+    *("--threads=1", "--repeats=1", "--pictures=3", "--batch=2", "--questions=2", "--words=4", "--hidden=8"),
+    *("--vocabulary=20", "--answers=5", "--regions=6", "--width=7", "--boxes=3", "--box_width=9", "--layers=2"),
+]
+
+
+def test_vqa_speed_prints_both_implementations_of_both_models(capsys: pytest.CaptureFixture[str]) -> None:
+    vqa_speed.main(ASKED)
+    names = re.findall(r"^ *1  (\S.*?) {2,}", capsys.readouterr().out, re.M)
+    floor = ["arithmetic alone", "and its memory"]
+    answering = ["as most write it", "the same, oneDNN", "Saccade", *floor]
+    assert names == 2 * [*answering, "as most write it", "Saccade", *floor]
+
+
+@pytest.mark.parametrize("model", ["hierarchical", "modular"])
+def test_vqa_speed_times_nothing_when_the_logits_differ(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = vqa_speed.answer
+    monkeypatch.setattr(vqa_speed, "answer", lambda *given: answer(*given) + 1e-2)
+    with pytest.raises(SaccadeError, match=r"the logits differ, by up to 0\.01"):
+        vqa_speed.main([*ASKED, "--model", model])
+
+
+def test_vqa_speed_times_nothing_when_the_losses_differ() -> None:
+    losses = iter([1.0, 1.0, 1.0, 1.1])
+    with pytest.raises(SaccadeError, match=r"step 1: the losses differ, 1\.0 as most write it and 1\.1 of ours"):
+        vqa_speed.check_training({"plain": lambda: next(losses), "ours": lambda: next(losses)})

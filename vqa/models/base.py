@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from common.attention import VisualFeatures
+from common.attention.squash import FastTanh
 from common.encoders import TextEncoder
 
 
@@ -53,7 +54,7 @@ class VQAModel(nn.Module, ABC):
 
 def region_embedding(region_dim: int, dim: int, dropout: float = 0.0) -> nn.Module:
     """tanh(W v + b) of the regions [.. region_dim] in the width of the words."""
-    return nn.Sequential(nn.Linear(region_dim, dim), nn.Tanh(), nn.Dropout(dropout))
+    return nn.Sequential(nn.Linear(region_dim, dim), FastTanh(), nn.Dropout(dropout))
 
 
 def perceptron(dim: int, hidden_dim: int, answers: int, dropout: float) -> nn.Module:

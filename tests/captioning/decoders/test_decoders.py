@@ -6,7 +6,9 @@ from itertools import product
 
 import pytest
 import torch
+from torch import Tensor, nn
 
+from captioning.decoders.recurrent import RecurrentDecoder
 from common.attention import VisualFeatures
 from common.search import Search, beam_search
 from tests.captioning.decoders.cases import DECODERS, REGIONS, WORDS, build, captions, pictures
@@ -163,3 +165,32 @@ def test_under_autocast_padding_is_not_looked_at_and_the_gradients_are_numbers(n
     assert not output.weights[0, ..., -2:].any(), "padding is never looked at"
     output.log_probs.mean().backward()
     assert all(each.grad is None or each.grad.isfinite().all() for each in decoder.parameters())
+
+
+@every_decoder
+def test_no_map_is_given_the_same_twice_over_the_words_of_a_search(name: str) -> None:
+    decoder, features = build(name), pictures()
+    seen: list[tuple[str, Tensor]] = []
+    for part, module in decoder.named_modules():
+        if isinstance(module, nn.Linear):
+            module.register_forward_hook(lambda _, given, __, part=part: seen.append((part, given[0].clone())))
+    with torch.no_grad():
+        state = decoder.start(features, 2)
+        for words in ([[5, 6], [7, 8]], [[6, 7], [8, 6]], [[8, 8], [5, 7]]):
+            state = decoder.step(torch.tensor(words), state).state
+    for number, (part, given) in enumerate(seen):
+        for other, before in seen[:number]:
+            assert part != other or given.shape != before.shape or not torch.equal(given, before), part
+
+
+@pytest.mark.parametrize("name", [name for name in DECODERS if isinstance(build(name), RecurrentDecoder)])
+def test_a_word_that_several_sequences_wrote_is_embedded_once(name: str) -> None:
+    decoder, features = build(name), pictures()
+    words = torch.tensor([[5, 6, 5], [6, 5, 5]])
+    expected = decoder.step(words, decoder.start(features, 3))
+    rows: list[int] = []
+    decoder.embedding.register_forward_hook(lambda *given: rows.append(given[1][0].numel()))  # type: ignore[union-attr]
+    with torch.no_grad():
+        found = decoder.step(words, decoder.start(features, 3))
+    assert rows == [2]
+    torch.testing.assert_close(found.log_probs, expected.log_probs, rtol=0, atol=1e-12)

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from common.attention import AdditiveScore, additive
-from common.attention.additive import additive_logits
-from common.attention.steps import one_loop
+from common.attention.additive import DecayedKeys, additive_logits, prepared
+from common.attention.steps import many_looks, one_loop
 
 pieces = pytest.mark.parametrize(
     "cached", [1, 2 * 2 * 7 * 5, 10**6], ids=["one at a time", "two at a time", "all at once"]
@@ -77,3 +77,41 @@ def test_no_examples_give_no_logits() -> None:
     score = AdditiveScore(3, 4, hidden_dim=5)
     with torch.no_grad():
         assert score(torch.randn(0, 2, 3), score.project(torch.randn(0, 7, 4))).shape == (0, 2, 7)
+
+
+def decayed(keys: Tensor) -> Tensor | DecayedKeys:
+    with torch.no_grad(), many_looks():
+        return prepared(keys)
+
+
+@pieces
+def test_keys_prepared_for_many_looks_give_the_same_logits(cached: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(additive, "CACHED", cached)
+    query, keys, vector = (each.detach() for each in given(torch.float32))
+    ready = decayed(keys)
+    assert isinstance(ready, DecayedKeys)
+    exact = plain(*(each.double() for each in (query, keys, vector)))
+    torch.testing.assert_close(additive_logits(query, ready, vector).double(), exact, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("query", [-1e4, -100.0, -41.0, -30.5, -9.0, 9.0, 30.5, 41.0, 100.0, 1e4])
+def test_prepared_keys_and_any_query_give_the_tanh_of_their_sum(query: float) -> None:
+    keys = torch.tensor([-30.0, -29.5, -9.0, -1e-6, 0.0, 1e-6, 9.0, 29.5, 30.0]).view(1, -1, 1)
+    found = additive_logits(torch.full((1, 1, 1), query), decayed(keys), torch.ones(1))
+    torch.testing.assert_close(found.flatten(), torch.tanh(query + keys.double()).flatten().float(), rtol=0, atol=5e-7)
+
+
+def test_keys_are_prepared_for_many_looks_only_where_these_follow_and_the_keys_are_small() -> None:
+    keys = torch.full((1, 2, 3), 30.0)
+    assert isinstance(decayed(keys), DecayedKeys)
+    assert decayed(keys + 0.1).shape == keys.shape  # type: ignore[union-attr]
+    assert prepared(keys) is keys
+    with many_looks():
+        assert prepared(keys) is keys  # a gradient may be wanted
+
+
+def test_half_precision_keys_are_looked_at_in_float32() -> None:
+    query, keys, vector = (each.detach() for each in given(torch.bfloat16))
+    found = additive_logits(query, decayed(keys), vector)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, plain(query.float(), keys.float(), vector.float()), rtol=0, atol=2e-6)

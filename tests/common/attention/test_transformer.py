@@ -39,6 +39,32 @@ def test_multi_head_attention_equals_pytorchs_own() -> None:
     torch.testing.assert_close(weights, expected_weights)
 
 
+@pytest.mark.parametrize("slots", [0, 2])
+def test_the_context_alone_is_that_with_the_weights(slots: int) -> None:
+    attention = _drawn(MultiHeadAttention(8, heads=4, dropout=0.5, memory_slots=slots)).eval()
+    query, keys = torch.randn(3, 2, 8).double(), torch.randn(3, 5, 8).double()
+    keep = torch.tensor([[True, True, False, True, False], [True] * 5, [False] * 5])
+    masks = torch.rand(1, 2, 5) < 0.5
+    for each in (keep, masks):
+        projected = attention.project(keys, keep)._replace(keep=each)
+        torch.testing.assert_close(attention.context(query, projected), attention.attend(query, projected)[0])
+
+
+def test_queries_of_a_picture_may_be_shared_by_its_texts() -> None:
+    attention = _drawn(MultiHeadAttention(8, heads=4)).eval()
+    query, keys = torch.randn(2, 3, 8).double(), torch.randn(4, 5, 8).double()
+    projected = attention.project(keys, torch.rand(4, 5) < 0.7)
+    expected, weights = attention.attend(query[[0, 0, 1, 1]], projected)
+    torch.testing.assert_close(attention.attend(query, projected), (expected, weights))
+    torch.testing.assert_close(attention.context(query, projected), expected)
+
+
+def test_with_dropout_of_the_weights_these_are_there() -> None:
+    attention = MultiHeadAttention(8, heads=4, dropout=1.0).train()
+    context = attention.context(torch.randn(1, 2, 8), attention.project(torch.randn(1, 5, 8), torch.ones(1, 5) > 0))
+    torch.testing.assert_close(context, attention.join.bias.expand(1, 2, -1))
+
+
 def test_with_nothing_valid_every_head_has_zero_weights_and_no_gradient_is_nan() -> None:
     attention = MultiHeadAttention(4, heads=2)
     query = torch.randn(1, 3, 4, requires_grad=True)
