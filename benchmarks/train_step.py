@@ -23,6 +23,7 @@ from captioning.decoders import ShowAttendTell
 from captioning.objectives import Captions, CrossEntropy, DoublyStochastic
 from common.attention import AdditiveScore, VisualFeatures
 from common.errors import SaccadeError
+from common.products import fast_products
 
 COMPARED_STEPS = 3  # losses after the first show that the gradients, too, are the same
 OBJECTIVES = (CrossEntropy(), DoublyStochastic())
@@ -121,7 +122,7 @@ def _loss(ours: ShowAttendTell, visual: VisualFeatures, tokens: Int[Tensor, "B T
     """The scalar loss, with the objectives that the captioner is trained with."""
     captions = tokens.unsqueeze(1)  # [B 1 T + 1]
     inputs, targets = captions[..., :-1], captions[..., 1:]
-    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast), fast_products():
         given = Captions(ours, visual, inputs, targets, torch.ones_like(targets, dtype=torch.bool), ())
         terms = [each for objective in OBJECTIVES for each in objective(given).values()]
         return torch.stack(terms).sum()
