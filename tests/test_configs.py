@@ -34,6 +34,7 @@ OVERLAYS = {  # configs that go after another one, and the experiments that they
     "captioning/meshed": ["captioning/flickr8k", "captioning/scenes_demo"],
     "captioning/scheduled_sampling": ["captioning/flickr8k", "captioning/scenes_demo"],
     "captioning/self_critical": ["captioning/flickr8k", "captioning/scenes_demo"],
+    "captioning/self_critical_bleu": ["captioning/flickr8k", "captioning/scenes_demo"],
     "captioning/scenes_adaptive": ["captioning/scenes"],
     "captioning/supervised_attention": ["captioning/flickr8k", "captioning/scenes_demo"],
     "captioning/sca": ["captioning/flickr8k"],
