@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import captioning.evaluation
 import vqa.ensemble
@@ -29,6 +29,7 @@ from common.search.options import add_search_options, given_search_options, sear
 from common.training.checkpoints import read_checkpoint
 from common.training.cli import data_section
 from common.training.parts import build
+from common.training.task import TaskModule
 from vqa.confidences import write_confidences
 from vqa.data import VQAData
 from vqa.ensemble import VQAEnsemble, expected_wups
@@ -37,6 +38,7 @@ from vqa.metrics.wups import Similarity, WupTable, wordnet_similarity
 from vqa.module import VQAModule
 from vqa.results import Form, write_for_server
 
+D = TypeVar("D", CaptioningData, VQAData)
 Told = dict[str, dict[str, Any]]  # the parts of metrics.json: scores, description, made with
 
 
@@ -74,6 +76,15 @@ def parse() -> tuple[argparse.Namespace, dict[str, Any]]:
     return options, data
 
 
+def data_of_each(members: Sequence[TaskModule], data_part: Any, kind: type[D], split: str) -> list[D]:
+    """The same data for each model, as that one wants its pictures and words; a fault of the records shows first."""
+    data = [build(data_part, kind) for _ in members]
+    data[0].records(split)
+    for member, own in zip(members, data, strict=True):
+        member.attach(own, (split,))
+    return data
+
+
 def evaluate_captions(options: argparse.Namespace, data_part: Any) -> Told:
     """Scores of a captioner, what its captions are like, and what the scores were made with."""
     for name in ("similarity", "expect", "server", "version"):
@@ -81,10 +92,8 @@ def evaluate_captions(options: argparse.Namespace, data_part: Any) -> Told:
             raise ConfigError(f"--{name} is for answers, and this is a captioner's checkpoint: leave it out")
     ensemble = load_ensemble(options.checkpoint, options.device)
     search = search_of(options, ensemble.search)
-    data = [build(data_part, CaptioningData) for _ in ensemble.members]
+    data = data_of_each(ensemble.members, data_part, CaptioningData, options.split)
     records = data[0].records(options.split)
-    for member, own in zip(ensemble.members, data, strict=True):
-        member.attach(own, (options.split,))
     scoring = scoring_of(options, {record.image_id: record.image for record in records})
     loaders = [own.loader(options.split) for own in data]
     predictions = captioning.evaluation.caption_together(ensemble, loaders, search)
@@ -120,10 +129,8 @@ def evaluate_answers(options: argparse.Namespace, data_part: Any) -> Told:
     if options.similarity:
         similarity = wordnet_similarity() if options.similarity == "wordnet" else WupTable.load(options.similarity)
     ensemble = load_answerers(options, similarity)
-    data = [build(data_part, VQAData) for _ in ensemble.members]
+    data = data_of_each(ensemble.members, data_part, VQAData, options.split)
     records = data[0].records(options.split)
-    for member, own in zip(ensemble.members, data, strict=True):
-        member.attach(own, (options.split,))
     predictions = vqa.ensemble.answer_together(ensemble, [own.loader(options.split) for own in data])
     write_for_server(options.out / "answers_results.json", predictions, records, options.server or "vqa")
     write_confidences(options.out / "answers_confidences.json", predictions)

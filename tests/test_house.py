@@ -11,18 +11,20 @@ PACKAGES = ("common", "captioning", "vqa", "scripts", "benchmarks")
 # What each part may import of the others; nothing else, and so no part imports back.
 BELOW: dict[str, set[str]] = {
     "common.errors": set(),
+    "common.contexts": set(),
     "common.commands": {"common.errors"},
     "common.files": {"common.errors"},
     "common.statistics": {"common.errors"},
     "common.measures": {"common.errors", "common.statistics"},
     "common.products": set(),
-    "common.attention": {"common.errors"},
+    "common.attention": {"common.errors", "common.contexts"},
     "common.data": {"common.errors", "common.files", "common.attention"},
-    "common.encoders": {"common.errors", "common.attention", "common.data"},
+    "common.encoders": {"common.errors", "common.contexts", "common.attention", "common.data"},
     "common.search": {"common.errors", "common.commands", "common.products", "common.attention", "common.data"},
     "common.explain": {"common.errors", "common.files", "common.attention", "common.data", "common.encoders"},
     "common.training": {
         "common.errors",
+        "common.contexts",
         "common.files",
         "common.attention",
         "common.data",

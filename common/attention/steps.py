@@ -8,8 +8,8 @@ and the end makes the sum: of a matrix W of y_t = W x_t it is one product, sum_t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from typing import Any
 
@@ -17,6 +17,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+
+from common.contexts import holding
 
 Note = tuple[Tensor, ...]  # what one step's share of a gradient is made of
 
@@ -39,19 +41,12 @@ class Notes:
 
 
 _loop: ContextVar[dict[int, tuple[Tensor, Tensor, Notes]] | None] = ContextVar("_loop", default=None)
-
-
 _many: ContextVar[bool] = ContextVar("_many", default=False)
 
 
-@contextmanager
-def many_looks() -> Iterator[None]:
+def many_looks() -> AbstractContextManager[None]:
     """Keys that are prepared herein will be looked at again and again without gradient, as a search does."""
-    token = _many.set(True)
-    try:
-        yield
-    finally:
-        _many.reset(token)
+    return holding(_many, True)
 
 
 def many_looks_follow() -> bool:
@@ -59,17 +54,9 @@ def many_looks_follow() -> bool:
     return _many.get() and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
 
 
-@contextmanager
-def one_loop() -> Iterator[None]:
+def one_loop() -> AbstractContextManager[None]:
     """What is done herein is the steps of one loop. The numbers are the same without; it is for speed alone."""
-    if torch.compiler.is_compiling():
-        yield
-        return
-    token = _loop.set({})
-    try:
-        yield
-    finally:
-        _loop.reset(token)
+    return nullcontext() if torch.compiler.is_compiling() else holding(_loop, {})
 
 
 def shared(tensor: Tensor, gradient: Callable[[list[Note]], Tensor]) -> tuple[Tensor, Notes] | None:

@@ -10,7 +10,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from common.contexts import holding
 from common.errors import CheckpointError, ConfigError, nearest, one_line
 
 HUB_TIMEOUT = 5.0  # seconds; without this check the hub's client retries for most of a minute before it gives up
@@ -32,14 +33,9 @@ DOWNLOAD_TIMEOUT = 30.0  # seconds without a byte
 _following: ContextVar[bool] = ContextVar("_following", default=False)
 
 
-@contextmanager
-def weights_follow() -> Iterator[None]:
+def weights_follow() -> AbstractContextManager[None]:
     """Encoders made herein are to be given all their weights, so that none are read, or measured on the network."""
-    token = _following.set(True)
-    try:
-        yield
-    finally:
-        _following.reset(token)
+    return holding(_following, True)
 
 
 def will_follow() -> bool:

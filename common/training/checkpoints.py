@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import pickle
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import is_dataclass
 from importlib.metadata import version
@@ -17,6 +17,7 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from torch import nn
 
+from common.contexts import holding
 from common.encoders import VisualEncoder, weights_follow
 from common.errors import CheckpointError, SaccadeError, one_line
 from common.files import replacing
@@ -151,14 +152,9 @@ def of_one_task(content: dict[str, Any], expected: type[TaskModule]) -> dict[str
     }
 
 
-@contextmanager
-def shared_encoder(encoder: VisualEncoder) -> Iterator[None]:
+def shared_encoder(encoder: VisualEncoder) -> AbstractContextManager[None]:
     """Models that are made herein take this encoder in the place of one of their own."""
-    token = _shared.set(encoder)
-    try:
-        yield
-    finally:
-        _shared.reset(token)
+    return holding(_shared, encoder)
 
 
 def build_encoder(recipe: Part, weights: str | None) -> VisualEncoder:
