@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from common.attention.places import CORNER_DIM, corner_features
 from common.attention.visual import VisualFeatures
 from common.data.batches import ImageBatch
 from common.data.images import Preprocessing
@@ -25,20 +26,23 @@ class StandardisedEncoder(VisualEncoder):
 
     Args:
         encoder: any.
+        places: let each region's features be followed by where it lies (`corner_features`), for questions of where
+            things are. As large as the others, they do not drown in these.
     """
 
     count: Float[Tensor, ""]
-    total: Float[Tensor, " D"]
-    squares: Float[Tensor, " D"]
+    total: Float[Tensor, " E"]
+    squares: Float[Tensor, " E"]
 
-    def __init__(self, encoder: VisualEncoder) -> None:
+    def __init__(self, encoder: VisualEncoder, places: bool = False) -> None:
         super().__init__()
         self.encoder = encoder
-        self.dim = encoder.dim
+        self.places = places
+        self.dim = encoder.dim + CORNER_DIM * places
         self.needs_boxes, self.needs_cache = encoder.needs_boxes, encoder.needs_cache
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
-        self.register_buffer("total", torch.zeros(self.dim, dtype=torch.float64))
-        self.register_buffer("squares", torch.zeros(self.dim, dtype=torch.float64))
+        self.register_buffer("total", torch.zeros(encoder.dim, dtype=torch.float64))
+        self.register_buffer("squares", torch.zeros(encoder.dim, dtype=torch.float64))
 
     @property
     def preprocessing(self) -> Preprocessing:  # type: ignore[override]  # an attribute in the base class
@@ -55,21 +59,24 @@ class StandardisedEncoder(VisualEncoder):
         return self.encoder.fingerprint()
 
     def forward(self, images: ImageBatch) -> VisualFeatures:
-        """Features [B R D] of pictures [B 3 H W], as they are."""
+        """Features [B R E] of pictures [B 3 H W], as they are."""
         features: VisualFeatures = self.encoder(images)
         return features
 
     def adapt(self, features: VisualFeatures) -> VisualFeatures:
-        """Features [B R D] of equal size; in training they count for the mean and the deviation first. As they are,
-        where no training has seen any."""
+        """Features [B R E] brought to equal size, [B R D] with their places; in training they count for the mean and
+        the deviation first. Where no training has seen any, they stay as they are."""
         if self.training:
             self._count(features)
-        if not self.count:
-            return features
+        values = self._standardised(features.values) if self.count else features.values
+        if self.places:
+            values = torch.cat([values, corner_features(features.layout).to(values.dtype)], -1)
+        return replace(features, values=values * features.keep.unsqueeze(-1))
+
+    def _standardised(self, values: Float[Tensor, "B R E"]) -> Float[Tensor, "B R E"]:
         mean = self.total / self.count
         deviation = (self.squares / self.count - mean**2).clamp(min=0).sqrt().clamp(min=LEAST)
-        values = (features.values.float() - mean.float()) / deviation.float()
-        return replace(features, values=values * features.keep.unsqueeze(-1))
+        return (values.float() - mean.float()) / deviation.float()
 
     @torch.no_grad()
     def _count(self, features: VisualFeatures) -> None:

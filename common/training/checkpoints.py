@@ -18,7 +18,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from torch import nn
 
 from common.contexts import holding
-from common.encoders import VisualEncoder, weights_follow
+from common.encoders import StandardisedEncoder, VisualEncoder, weights_follow
 from common.errors import CheckpointError, SaccadeError, one_line
 from common.files import replacing
 from common.training.parts import Part, build
@@ -162,7 +162,8 @@ def build_encoder(recipe: Part, weights: str | None) -> VisualEncoder:
 
     Args:
         weights: "hub"; the path of a file of timm weights; that of a checkpoint of either task (.ckpt), whose
-            encoder is taken over; or None for random weights.
+            encoder is taken over, by a `StandardisedEncoder` as the one that it standardises; or None for random
+            weights.
 
     Raises:
         ConfigError: the recipe is wrong.
@@ -174,7 +175,9 @@ def build_encoder(recipe: Part, weights: str | None) -> VisualEncoder:
         return build(recipe, VisualEncoder, weights=weights)
     with weights_follow():
         encoder = build(recipe, VisualEncoder, weights=None)
-    _take_over(encoder, "encoder", weights, read_checkpoint(weights))
+    content = read_checkpoint(weights)
+    uncounted = isinstance(encoder, StandardisedEncoder) and "encoder.count" not in content["state_dict"]
+    _take_over(encoder.encoder if uncounted else encoder, "encoder", weights, content)
     return encoder
 
 

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
+import pytest
 import torch
 
 from common.attention import VisualFeatures
+from common.attention.places import corner_features
 from common.data.batches import ImageBatch
 from common.encoders import StandardisedEncoder, VisualEncoder
+from common.errors import CheckpointError
+from common.training.checkpoints import build_encoder
 from common.training.parts import Part, build
 
 GRID: Part = {
@@ -21,6 +26,19 @@ def made() -> StandardisedEncoder:
     encoder = build(RECIPE, VisualEncoder, weights=None)
     assert isinstance(encoder, StandardisedEncoder)
     return encoder
+
+
+def test_places_follow_the_features_and_are_never_standardised() -> None:
+    recipe: Part = {**RECIPE, "init_args": {"encoder": GRID, "places": True}}
+    encoder = build(recipe, VisualEncoder, weights=None).train()
+    features = encoder(pictures(0))
+    places = corner_features(features.layout)
+    for mode in (True, False):
+        found = encoder.train(mode).adapt(features).values
+        assert found.shape[-1] == encoder.dim == features.values.shape[-1] + places.shape[-1]
+        torch.testing.assert_close(found[..., -places.shape[-1] :], places)
+    keep = torch.zeros_like(features.keep)
+    assert (encoder.adapt(replace(features, keep=keep)).values == 0).all()
 
 
 def pictures(seed: int) -> ImageBatch:
@@ -78,3 +96,22 @@ def test_what_was_seen_is_in_the_checkpoint() -> None:
     other.load_state_dict(encoder.state_dict())
     features = encoder(pictures(1))
     torch.testing.assert_close(other.eval().adapt(features).values, encoder.eval().adapt(features).values)
+
+
+def test_a_checkpoints_plain_encoder_is_taken_over_as_the_one_that_is_standardised(tmp_path: Path) -> None:
+    trained, path = made(), tmp_path / "best.ckpt"
+    trained.train().adapt(trained(pictures(0)))
+
+    def save(encoder: VisualEncoder) -> None:
+        state = {f"encoder.{name}": value for name, value in encoder.state_dict().items()}
+        torch.save({"saccade": {"format": 1}, "state_dict": state, "hyper_parameters": {}}, path)
+
+    for saved, count in ((trained.encoder, 0), (trained, int(trained.count))):
+        save(saved)
+        taken = build_encoder(RECIPE, str(path))
+        assert isinstance(taken, StandardisedEncoder)
+        assert taken.count == count
+        torch.testing.assert_close(taken.eval()(pictures(1)).values, trained.eval()(pictures(1)).values)
+    save(trained)
+    with pytest.raises(CheckpointError, match="is another one"):
+        build_encoder(GRID, str(path))
