@@ -176,8 +176,10 @@ def build_encoder(recipe: Part, weights: str | None) -> VisualEncoder:
     with weights_follow():
         encoder = build(recipe, VisualEncoder, weights=None)
     content = read_checkpoint(weights)
-    uncounted = isinstance(encoder, StandardisedEncoder) and "encoder.count" not in content["state_dict"]
-    _take_over(encoder.encoder if uncounted else encoder, "encoder", weights, content)
+    receiver: nn.Module = encoder
+    if isinstance(encoder, StandardisedEncoder) and "encoder.count" not in content["state_dict"]:
+        receiver = encoder.encoder  # what has not been counted yet, will be
+    _take_over(receiver, "encoder", weights, content)
     return encoder
 
 
