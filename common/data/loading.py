@@ -32,19 +32,24 @@ class ImageLoader:
     """Decodes pictures.
 
     `in_memory` keeps each decoded picture: right for data sets of small pictures, where decoding costs as much as the
-    network. `with_boxes` adds the records' boxes.
+    network. `with_boxes` adds the records' boxes. `mirror` gives every second picture, by chance, as in a mirror, with
+    its boxes.
     """
 
-    def __init__(self, preprocessing: Preprocessing, with_boxes: bool = False, in_memory: bool = False) -> None:
+    def __init__(
+        self, preprocessing: Preprocessing, with_boxes: bool = False, in_memory: bool = False, mirror: bool = False
+    ) -> None:
         self.preprocessing = preprocessing
         self.with_boxes = with_boxes
+        self.mirror = mirror
         self._decoded: dict[Path, tuple[Tensor, Tensor]] | None = {} if in_memory else None
 
     def __call__(self, records: Sequence[Record]) -> ImageBatch:
         """Pictures [B 3 H W] with their views [B 4], and boxes [B R 4] where wanted."""
         pixels, views = zip(*(self._load(record.image) for record in records), strict=True)
         boxes, box_keep = collate_boxes(records) if self.with_boxes else (None, None)
-        return ImageBatch(torch.stack(pixels), torch.stack(views), boxes, box_keep)
+        batch = ImageBatch(torch.stack(pixels), torch.stack(views), boxes, box_keep)
+        return mirrored(batch, torch.rand(len(records)) < 0.5) if self.mirror else batch
 
     def _load(self, path: Path) -> tuple[Tensor, Tensor]:
         if self._decoded is None:
@@ -52,6 +57,18 @@ class ImageLoader:
         if path not in self._decoded:
             self._decoded[path] = self.preprocessing.prepare(load_image(path))
         return self._decoded[path]
+
+
+def mirrored(batch: ImageBatch, which: Bool[Tensor, " B"]) -> ImageBatch:
+    """The pictures with left and right changed in some."""
+
+    def turned(rectangles: Float[Tensor, "B *R 4"]) -> Float[Tensor, "B *R 4"]:
+        x0, y0, x1, y1 = rectangles.unbind(-1)
+        chosen = which.view(-1, *[1] * (rectangles.ndim - 1))
+        return torch.where(chosen, torch.stack([1 - x1, y0, 1 - x0, y1], -1), rectangles)
+
+    pixels = torch.where(which.view(-1, 1, 1, 1), batch.pixels.flip(-1), batch.pixels)
+    return ImageBatch(pixels, turned(batch.view), None if batch.boxes is None else turned(batch.boxes), batch.box_keep)
 
 
 def collate_boxes(records: Sequence[Record]) -> tuple[Float[Tensor, "B R 4"], Bool[Tensor, "B R"]]:

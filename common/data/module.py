@@ -40,18 +40,26 @@ class Loading:
     in_memory: keep decoded pictures in memory, for data sets of small pictures; a cache needs none.
     cache: a folder for the features of a frozen encoder, which then runs once per picture; None computes them anew in
         each epoch. Regions that are stored, not computed, are read from there.
+    mirror: show every second training picture, by chance, as in a mirror, to an encoder that is trained; for texts that
+        do not tell left from right.
+
+    Raises:
+        ConfigError: they do not go together.
     """
 
     batch_size: int = 32
     workers: int = 0
     in_memory: bool = False
     cache: str | None = None
+    mirror: bool = False
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or self.workers < 0:
             raise ConfigError(
                 f"batch_size must be at least 1 and workers at least 0, not {self.batch_size}, {self.workers}"
             )
+        if self.mirror and self.cache is not None:
+            raise ConfigError("mirror shows other pictures than the cache has features of: set loading.cache to null")
 
 
 class PictureData(lightning.LightningDataModule, ABC, Generic[RecordType, SourceType]):
@@ -70,6 +78,7 @@ class PictureData(lightning.LightningDataModule, ABC, Generic[RecordType, Source
         self.loading = loading
         self._records: dict[str, list[RecordType]] = {}
         self._loader: VisualLoader | None = None
+        self._mirror: VisualLoader | None = None
         self._words: Sequence[str] = ()
 
     def records(self, split: str) -> list[RecordType]:
@@ -112,7 +121,9 @@ class PictureData(lightning.LightningDataModule, ABC, Generic[RecordType, Source
                 "written by scripts/extract_features.py"
             )
         else:
-            self._loader = ImageLoader(encoder.preprocessing, encoder.needs_boxes, self.loading.in_memory)
+            way_in = encoder.preprocessing, encoder.needs_boxes, self.loading.in_memory
+            self._loader = ImageLoader(*way_in)
+            self._mirror = ImageLoader(*way_in, mirror=True) if self.loading.mirror else None
 
     @abstractmethod
     def collate(self, split: str, loader: VisualLoader, words: Sequence[str]) -> Callable[[Any], Any]:
@@ -140,10 +151,11 @@ class PictureData(lightning.LightningDataModule, ABC, Generic[RecordType, Source
             ConfigError: `attach` has not been called.
         """
         items: Any = self.items(split)  # a sequence is all that a map-style loader needs
+        visual = self._mirror if split == "train" and self._mirror is not None else self.visual
         common: dict[str, Any] = {
             "batch_size": self.loading.batch_size,
             "num_workers": self.loading.workers,
-            "collate_fn": self.collate(split, self.visual, self._words),
+            "collate_fn": self.collate(split, visual, self._words),
             "pin_memory": torch.cuda.is_available(),
         }
         if split == "train":
