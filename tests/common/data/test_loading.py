@@ -8,8 +8,9 @@ import torch
 from PIL import Image
 
 from common.data import loading
+from common.data.batches import ImageBatch
 from common.data.images import Preprocessing
-from common.data.loading import ImageLoader, collate_boxes, pad_texts
+from common.data.loading import ImageLoader, collate_boxes, mirrored, pad_texts
 from common.data.records import CaptionRecord, NamedBox
 from common.errors import DataError
 
@@ -70,3 +71,25 @@ def test_in_memory_each_picture_is_decoded_once(
     loader([records[0], records[1]])
     assert len(opened) == decoded
     assert torch.equal(again.pixels, first.pixels.flip(0))
+
+
+def test_in_a_mirror_pictures_change_sides_with_their_boxes_and_what_the_network_sees_of_them() -> None:
+    pixels = torch.arange(2 * 3 * 2 * 4, dtype=torch.uint8).view(2, 3, 2, 4)
+    view, boxes = torch.tensor([[-0.25, 0.0, 1.0, 1.0]] * 2), torch.tensor([[[0.0, 0.1, 0.25, 0.5]]] * 2)
+    turned = mirrored(ImageBatch(pixels, view, boxes, torch.ones(2, 1, dtype=torch.bool)), torch.tensor([False, True]))
+    assert turned.boxes is not None
+    assert turned.pixels[0].equal(pixels[0])
+    assert [row.tolist()[::-1] for row in turned.pixels[1, 0]] == pixels[1, 0].tolist()
+    assert turned.view.tolist() == [[-0.25, 0.0, 1.0, 1.0], [0.0, 0.0, 1.25, 1.0]]
+    torch.testing.assert_close(turned.boxes, torch.tensor([[[0.0, 0.1, 0.25, 0.5]], [[0.75, 0.1, 1.0, 0.5]]]))
+
+
+def test_a_mirroring_loader_turns_some_pictures_and_not_others(tmp_path: Path) -> None:
+    Image.linear_gradient("L").rotate(90).resize((8, 8)).save(tmp_path / "grey.png")
+    records = [CaptionRecord(tmp_path / "grey.png", str(number)) for number in range(20)]
+    plain = ImageLoader(Preprocessing((8, 8)))(records[:1]).pixels[0]
+    torch.manual_seed(0)
+    found = ImageLoader(Preprocessing((8, 8)), mirror=True)(records).pixels
+    kinds = {picture.equal(plain): picture for picture in found}
+    assert len(kinds) == 2
+    assert kinds[False].equal(plain.flip(-1))

@@ -240,3 +240,28 @@ def test_boxes_travel_with_the_pictures_for_an_encoder_that_needs_them(scenes: s
     assert batch.visual.boxes.shape == (16, 2, 4)
     assert batch.visual.box_keep.all()
     assert model(batch.visual).values.shape == (16, 2, model.dim)
+
+
+def seen(loader: Any) -> torch.Tensor:
+    """The pictures of a split in the order of their ids."""
+    batches = list(loader)
+    order = torch.tensor([number for batch in batches for number in batch.ids]).argsort()
+    return torch.cat([batch.visual.pixels for batch in batches])[order]
+
+
+def test_only_training_pictures_are_shown_as_in_a_mirror(scenes: str) -> None:
+    plain, mirroring = data(scenes, in_memory=True), data(scenes, in_memory=True, mirror=True)
+    torch.manual_seed(0)
+    for pictures in (plain, mirroring):
+        pictures.attach(encoder(train_from=0), ())
+    assert seen(plain.val_dataloader()).equal(seen(mirroring.val_dataloader()))
+    first, second = seen(mirroring.train_dataloader()), seen(plain.train_dataloader())
+    turned = [not one.equal(other) for one, other in zip(first, second, strict=True)]
+    chosen = torch.tensor(turned)
+    assert 0 < chosen.sum() < len(chosen)
+    assert first[chosen].equal(second[chosen].flip(-1))
+
+
+def test_a_mirror_and_a_cache_do_not_go_together() -> None:
+    with pytest.raises(ConfigError, match=r"set loading\.cache to null"):
+        Loading(cache="runs/cache", mirror=True)
