@@ -51,11 +51,24 @@ def bleu_statistics(hypotheses: Sequence[Tokens], references: Sequence[Sequence[
 
 def bleu_of(sums: Float[np.ndarray, "S 10"] | Int[np.ndarray, "S 10"]) -> Float[np.ndarray, "S 4"]:
     """BLEU-1 to -4 of sums of statistics."""
-    matched, guessed, (words, reference) = sums[:, :LONGEST], sums[:, LONGEST : 2 * LONGEST], sums[:, 2 * LONGEST :].T
-    lengths = (words + TINY) / (reference + SMALL)
-    penalty = np.exp(np.minimum(0, 1 - 1 / lengths))
+    penalty = np.exp(np.minimum(0, 1 - 1 / length_ratio_of(sums)))
+    return unpenalised_bleu_of(sums) * penalty[:, None]
+
+
+def unpenalised_bleu_of(sums: Float[np.ndarray, "S 10"] | Int[np.ndarray, "S 10"]) -> Float[np.ndarray, "S 4"]:
+    """The same without brevity penalty: the geometric mean of the clipped precisions of n-grams up to each order.
+
+    This is the BLEU of Xu et al. 2015 and of others before coco-caption.
+    """
+    matched, guessed = sums[:, :LONGEST], sums[:, LONGEST : 2 * LONGEST]
     precisions = np.cumprod((matched + TINY) / (guessed + SMALL), axis=1)
-    return precisions ** (1 / np.arange(1, LONGEST + 1)) * penalty[:, None]
+    return precisions ** (1 / np.arange(1, LONGEST + 1))
+
+
+def length_ratio_of(sums: Float[np.ndarray, "S 10"] | Int[np.ndarray, "S 10"]) -> Float[np.ndarray, " S"]:
+    """The words guessed over those of the references nearest in length: below 1, BLEU has a brevity penalty."""
+    words, reference = sums[:, 2 * LONGEST :].T
+    return (words + TINY) / (reference + SMALL)
 
 
 def _closest(

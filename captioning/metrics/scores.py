@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from captioning.metrics.bleu import bleu_of, bleu_statistics
+from captioning.metrics.bleu import bleu_of, bleu_statistics, length_ratio_of, unpenalised_bleu_of
 from captioning.metrics.cider import CiderD
 from captioning.metrics.meteor import meteor_of, meteor_statistics, why_no_meteor
-from captioning.metrics.ngrams import LONGEST
+from captioning.metrics.ngrams import LONGEST, Tokens
 from captioning.metrics.rouge import rouge_l_each
 from captioning.metrics.spice import spice as spice_each
 from captioning.metrics.spice import why_no_spice
@@ -33,6 +33,7 @@ def score_captions(
 ) -> dict[str, float]:
     """BLEU-1 to -4, ROUGE-L, CIDEr-D, METEOR and SPICE of one caption for each image, times 100 as papers print them.
 
+    BLEU comes without brevity penalty, too ("BLEU-1 (no BP)"), with the length ratio that the penalty is made of.
     The arguments and the errors are those of `measure_captions`.
     """
     measures = measure_captions(captions, references, meteor, spice, tokens)
@@ -61,8 +62,7 @@ def measure_captions(
     truths = [[next(flat) for _ in several] for several in references.values()]
 
     words, truth_words = _split(hypotheses, truths, None)
-    statistics = bleu_statistics(words, truth_words)
-    measures = {f"BLEU-{order + 1}": Measure(statistics, _percent_bleu(order)) for order in range(LONGEST)}
+    measures = _bleu_measures(words, truth_words)
     measures["ROUGE-L"] = Measure(100 * rouge_l_each(*_split(hypotheses, truths, " ")))
     measures["CIDEr-D"] = Measure(100 * CiderD(truth_words).score_many(range(len(words)), words))
     if meteor is not False:
@@ -108,8 +108,17 @@ def _split(
     return parts, [[line.split(at) if line else [] for line in several] for several in truths]
 
 
-def _percent_bleu(order: int) -> Score:
-    return lambda sums: 100 * bleu_of(sums)[:, order]
+def _bleu_measures(words: Sequence[Tokens], truths: Sequence[Sequence[Tokens]]) -> dict[str, Measure]:
+    """BLEU with and without brevity penalty, and the length ratio, which is printed as it is."""
+    statistics = bleu_statistics(words, truths)
+    scores = {f"BLEU-{order + 1}": _percent(bleu_of, order) for order in range(LONGEST)}
+    scores |= {f"BLEU-{order + 1} (no BP)": _percent(unpenalised_bleu_of, order) for order in range(LONGEST)}
+    scores["length ratio"] = length_ratio_of
+    return {name: Measure(statistics, score) for name, score in scores.items()}
+
+
+def _percent(bleu: Callable[[Float[np.ndarray, "S 10"]], Float[np.ndarray, "S 4"]], order: int) -> Score:
+    return lambda sums: 100 * bleu(sums)[:, order]
 
 
 def _percent_meteor(sums: Float[np.ndarray, "S 23"]) -> Float[np.ndarray, " S"]:

@@ -36,11 +36,13 @@ def test_results_get_a_table_with_intervals_and_their_scores_as_json(run: Run, f
     metrics = json.loads((files / "scores.json").read_text())
     assert outcome.code == 0
     assert metrics["scores"]["BLEU-4"] == pytest.approx(100, abs=1e-4)
+    assert metrics["scores"]["BLEU-4 (no BP)"] == pytest.approx(100, abs=1e-4)
+    assert metrics["scores"]["length ratio"] == pytest.approx(1)
     assert metrics["results"] == str(files / "good.json")
     assert metrics["made with"]["tokens"] == "PTB-like, pure Python"
     assert metrics["made with"]["METEOR"] == "left out, as asked"
     assert metrics["description"]["words used"] == len(NAMES) + 2
-    assert "BLEU-4" in outcome.out
+    assert all(f"\n{name} " in outcome.out for name in ("BLEU-4", "BLEU-4 (no BP)", "length ratio"))
     assert "100.00  (100.00 .. 100.00)" in outcome.out
 
 

@@ -1,9 +1,10 @@
 import math
+from collections import Counter
 
 import pytest
 
 from captioning.metrics import bleu
-from captioning.metrics.bleu import bleu_of, bleu_statistics
+from captioning.metrics.bleu import bleu_of, bleu_statistics, length_ratio_of, unpenalised_bleu_of
 from common.errors import DataError
 
 
@@ -47,3 +48,42 @@ def test_references_are_wanted_for_each_image() -> None:
         bleu([["a"], ["b"]], [[["a"]], []])
     with pytest.raises(DataError, match="no images"):
         bleu([], [])
+
+
+def test_without_penalty_it_is_the_geometric_mean_of_clipped_precisions_however_short_the_captions() -> None:
+    hypotheses = [["a", "dog", "runs", "on", "grass"], ["a", "dog", "a", "dog"], ["two", "cats", "sit"]]
+    references = [
+        [
+            ["a", "brown", "dog", "runs", "on", "green", "grass", "today"],
+            ["the", "dog", "runs", "on", "grass", "very", "fast"],
+        ],
+        [["a", "dog", "and", "a", "dog", "and", "a", "cat", "play"]],
+        [["two", "cats", "sit", "on", "a", "mat"], ["there", "are", "two", "cats", "on", "one", "mat"]],
+    ]
+    statistics = bleu_statistics(hypotheses, references).sum(0, keepdims=True)
+    assert unpenalised_bleu_of(statistics)[0].tolist() == pytest.approx(counted_by_hand(hypotheses, references))
+    # 5, 4 and 3 words beside 7, 9 and 6
+    assert length_ratio_of(statistics)[0] == pytest.approx(12 / 22)
+    penalised = [math.exp(1 - 22 / 12) * score for score in counted_by_hand(hypotheses, references)]
+    assert bleu(hypotheses, references) == pytest.approx(penalised)
+
+
+def counted_by_hand(hypotheses: list[list[str]], references: list[list[list[str]]]) -> list[float]:
+    """Papineni et al. 2002, equations of section 2.1 alone, word by word."""
+    scores, product = [], 1.0
+    for order in range(1, 5):
+        matched = guessed = 0
+        for hypothesis, several in zip(hypotheses, references, strict=True):
+            found = ngrams(hypothesis, order)
+            matched += sum(
+                min(count, max(ngrams(each, order)[run] for each in several)) for run, count in found.items()
+            )
+            guessed += found.total()
+        product *= matched / guessed
+        scores.append(product ** (1 / order))
+    return scores
+
+
+def ngrams(words: list[str], order: int) -> Counter[tuple[str, ...]]:
+    """How often each run of so many words comes."""
+    return Counter(tuple(words[begin : begin + order]) for begin in range(len(words) - order + 1))
