@@ -98,5 +98,9 @@ class ChoiceHead(AnswerHead):
 
 def _offered(batch: VQABatch) -> Choices:
     if batch.choices is None:
-        raise DataError("no question of a batch comes with choices, which this model chooses from")
+        first = batch.records[0][0]
+        raise DataError(
+            f"no question of a batch, such as {first.question_id} ({first.question!r}), comes with choices, which this "
+            "model chooses from: give each some, or leave out those without"
+        )
     return batch.choices

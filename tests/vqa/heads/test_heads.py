@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from common.data.batches import ImageBatch
+from common.data.records import VQARecord
 from common.data.vocabulary import END, START, Vocabulary
 from common.errors import ConfigError, DataError
 from tests.vqa import recipes
@@ -126,8 +128,11 @@ def test_a_question_without_choices_is_refused() -> None:
     head, _, _ = choices()
     with pytest.raises(DataError, match=r"^'what' comes without choices, which this model chooses from: give some$"):
         head.answers(torch.zeros(1, 1, 4), [[Question("what")]])
-    with pytest.raises(DataError, match=r"^no question of a batch comes with choices"):
-        head.losses(torch.zeros(1, 1, 4), batch(torch.zeros(1, 1, 3)))
+    record = VQARecord(Path("a.png"), 7, "what", 42, ("red",))
+    unoffered = replace(batch(torch.zeros(1, 1, 3)), records=((record,),))
+    message = r"^no question of a batch, such as 42 \('what'\), comes with choices, which this model .*: give each some"
+    with pytest.raises(DataError, match=message):
+        head.losses(torch.zeros(1, 1, 4), unoffered)
 
 
 # Written answers
