@@ -80,7 +80,9 @@ def extract(
     if encoder.needs_cache:
         return _stored(encoder, pictures, folder)
     if not encoder.frozen:
-        raise ConfigError("data.cache keeps features of a frozen encoder: set train_from to null, or cache to null")
+        raise ConfigError(
+            "data.init_args.loading.cache keeps features of a frozen encoder: set train_from to null, or cache to null"
+        )
     load = ImageLoader(encoder.preprocessing, encoder.needs_boxes)
     device = next(encoder.parameters()).device
 
@@ -100,7 +102,7 @@ def _pictures(records: Iterable[Record], encoder: Encoder) -> dict[Path, Record]
         if encoder.needs_boxes and first.boxes != record.boxes:
             raise DataError(
                 f"{record.image} has other boxes in one record than in another, so its features cannot be kept: "
-                "set data.cache to null"
+                "set data.init_args.loading.cache to null"
             )
     return pictures
 

@@ -155,8 +155,8 @@ def _read_headers(folder: Path, fingerprint: str, dtype: str | None = None) -> d
         for kind, found, wanted in (("encoder", header.fingerprint, fingerprint), ("dtype", header.dtype, dtype)):
             if wanted is not None and found != wanted:
                 raise DataError(
-                    f"the features in {folder} are of another {kind} ({found}, wanted {wanted}): "
-                    "name another folder for the cache, or delete this one"
+                    f"the features in {folder} are of another {kind} ({found}, wanted {wanted}): name another folder "
+                    "(of data: --data.init_args.loading.cache FOLDER, or null for none)"
                 )
         headers[path] = header
     return headers

@@ -59,7 +59,9 @@ class Loading:
                 f"batch_size must be at least 1 and workers at least 0, not {self.batch_size}, {self.workers}"
             )
         if self.mirror and self.cache is not None:
-            raise ConfigError("mirror shows other pictures than the cache has features of: set loading.cache to null")
+            raise ConfigError(
+                "mirror shows other pictures than the cache has features of: set data.init_args.loading.cache to null"
+            )
 
 
 class PictureData(lightning.LightningDataModule, ABC, Generic[RecordType, SourceType]):

@@ -189,7 +189,9 @@ def test_features_of_another_encoder_are_refused(
     FeatureCache.write(tmp_path / "cache", "resnet", images, Encoder())
     with pytest.raises(DataError, match=message):
         FeatureCache.write(tmp_path / "cache", fingerprint, images, Encoder(), dtype=dtype)
-    with pytest.raises(DataError, match="name another folder"):
+    with pytest.raises(
+        DataError, match=r"name another folder \(of data: --data\.init_args\.loading\.cache FOLDER, or null for none\)$"
+    ):
         FeatureCache.open(tmp_path / "cache", "vit")
 
 

@@ -223,7 +223,9 @@ def test_features_for_a_cache_are_computed_where_the_encoder_is(scenes: str, tmp
 
 
 def test_features_that_change_are_not_cached(scenes: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"^data\.cache keeps features of a frozen encoder: [^\n]*null$"):
+    with pytest.raises(
+        ConfigError, match=r"^data\.init_args\.loading\.cache keeps features of a frozen encoder: [^\n]*null$"
+    ):
         data(scenes, cache=str(tmp_path)).attach(encoder(train_from=0), ())
 
 
@@ -263,5 +265,5 @@ def test_only_training_pictures_are_shown_as_in_a_mirror(scenes: str) -> None:
 
 
 def test_a_mirror_and_a_cache_do_not_go_together() -> None:
-    with pytest.raises(ConfigError, match=r"set loading\.cache to null"):
+    with pytest.raises(ConfigError, match=r"set data\.init_args\.loading\.cache to null"):
         Loading(cache="runs/cache", mirror=True)
