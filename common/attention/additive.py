@@ -24,6 +24,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from common.attention.squash import tanh_of_half_
 from common.attention.steps import Note, Notes, many_looks_follow, shared
 
 CACHED = 1 << 17  # numbers of [B Q N E] worked on at a time: 512 KB in float32
@@ -67,11 +68,10 @@ def _pieces(hidden: Float[Tensor, "B Q N E"]) -> int:
 
 
 def _tanh_of_sum(query: Float[Tensor, "B Q E"], keys: Float[Tensor, "B N E"], out: Tensor) -> Float[Tensor, "B Q N E"]:
-    """tanh(q + k); on a CPU as 2 sigmoid(2 q + 2 k) - 1, for it makes nearly ten sigmoids in the time of one tanh."""
+    """tanh(q + k); on a CPU by way of the sigmoid, see `common.attention.squash`."""
     if out.device.type != "cpu":
         return torch.add(query.unsqueeze(2), keys.unsqueeze(1), out=out).tanh_()
-    gates = torch.add((2 * query).unsqueeze(2), keys.unsqueeze(1), alpha=2, out=out).sigmoid_()
-    return torch.add(gates.new_tensor(-1), gates, alpha=2, out=gates)
+    return tanh_of_half_(torch.add((2 * query).unsqueeze(2), keys.unsqueeze(1), alpha=2, out=out))
 
 
 def _decay(query: Float[Tensor, "B Q E"]) -> Float[Tensor, "B Q E"]:
