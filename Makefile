@@ -14,12 +14,13 @@ demo: .venv/complete  ## draw the scenes, train both tasks, evaluate, write runs
 test: .venv/complete  ## all tests
 	@$(RUN) -m pytest -n 2
 
-bench: .venv/complete  ## speed of training, beam search, VQA and metrics beside simpler code and the arithmetic alone (minutes)
+bench: .venv/complete  ## speed of training, beam search, VQA, metrics and the feature cache beside simpler code and the arithmetic alone (minutes)
 	@$(RUN) -m benchmarks.train_step
 	@$(RUN) -m benchmarks.beam_search
 	@$(RUN) -m benchmarks.vqa_speed
 	@$(RUN) -m benchmarks.cider_reward
 	@$(RUN) -m benchmarks.caption_metrics
+	@$(RUN) -m benchmarks.feature_cache
 
 lint: .venv/complete  ## formatting and lint
 	@$(RUN) -m ruff format --check .
