@@ -2,7 +2,8 @@
 
 Pictures are files, folders or globs; each question is put to each picture. The checkpoint holds all that is needed.
 Facts are for models that read them: `--fact "Tom likes the circle." --facts knowledge.txt`, one a line. Choices are
-answers to choose from: `--choice red --choice blue`.
+answers to choose from: `--choice red --choice blue`. Several checkpoints answer together, by the mean of their
+probabilities; --overlay then shows where the first of them looked, and says so.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from common.attention import Words
+from common.attention import AttentionMap, Words
 from common.commands import Complaints, Parser, has_parts, whole_text
 from common.data.pictures import Picture, batches, collate, read_pictures
 from common.data.readers.checks import read_text
@@ -23,7 +26,7 @@ from common.explain.canvas import save_figure
 from common.explain.files import OverlayNames
 from common.explain.overlays import draw_answer, draw_parts
 from common.files import writable_folder
-from common.training.checkpoints import load_module
+from vqa.ensemble import VQAEnsemble, load_ensemble
 from vqa.module import VQAModule
 from vqa.questions import Question
 
@@ -31,7 +34,9 @@ from vqa.questions import Question
 def parse() -> argparse.Namespace:
     """The command line."""
     parser = Parser(__doc__)
-    parser.add_argument("--checkpoint", required=True, help="a VQA model, as written by scripts/train.py")
+    parser.add_argument(
+        "--checkpoint", required=True, action="append", help="a VQA model; given several times, they answer together"
+    )
     parser.add_argument(
         "--question", action="append", required=True, type=whole_text, help="may be given several times"
     )
@@ -55,15 +60,46 @@ def read_questions(options: argparse.Namespace) -> list[Question]:
     return [Question(text, facts, tuple(options.choice)) for text in options.question]
 
 
-def note_what_is_not_read(module: VQAModule, questions: list[Question]) -> None:
-    """Say on stderr what the model will not understand."""
+def note_what_is_not_read(members: Sequence[VQAModule], questions: list[Question]) -> None:
+    """Say on stderr what the model, or one of several, will not understand."""
+    several = len(members) > 1
+    reads_facts = any(member.model.reads_facts for member in members)
     for question in questions:
-        if unknown := module.unknown_words(question.text):
-            print(f"note: the model has not learned {', '.join(unknown)} in {question.text!r}", file=sys.stderr)
-    if questions[0].facts and not module.model.reads_facts:
-        print("note: the facts have no effect: this model reads none", file=sys.stderr)
-    if module.model.reads_facts and not questions[0].facts:
-        print("note: this model answers from facts and has none: give --fact TEXT or --facts FILE", file=sys.stderr)
+        if unknown := dict.fromkeys(word for member in members for word in member.unknown_words(question.text)):
+            who = "one of the models" if several else "the model"
+            print(f"note: {who} has not learned {', '.join(unknown)} in {question.text!r}", file=sys.stderr)
+    if questions[0].facts and not reads_facts:
+        who = "these models read" if several else "this model reads"
+        print(f"note: the facts have no effect: {who} none", file=sys.stderr)
+    if reads_facts and not questions[0].facts:
+        who = "one of the models" if several else "this model"
+        print(f"note: {who} answers from facts and has none: give --fact TEXT or --facts FILE", file=sys.stderr)
+
+
+def answer(
+    ensemble: VQAEnsemble, pictures: Sequence[Picture], questions: list[Question], drawn: bool
+) -> list[list[Prediction]]:
+    """Answers to the questions about each picture; where they are to be drawn, an ensemble's have its first member's
+    maps, named as such: what one member sees in a region is not what moved another."""
+    visuals = [collate(pictures, member.encoder).to(ensemble.device) for member in ensemble.members]
+    asked = [questions] * len(pictures)
+    found = ensemble.answer(visuals, asked)
+    if not drawn or len(ensemble.members) == 1:
+        return found
+    looks = ensemble.members[0].answer(visuals[0], asked)
+    return [
+        [replace(given, maps=named_as_first(look.maps)) for given, look in zip(*of_picture, strict=True)]
+        for of_picture in zip(found, looks, strict=True)
+    ]
+
+
+def named_as_first(maps: Mapping[str, AttentionMap]) -> dict[str, AttentionMap]:
+    """The maps that are drawn, with a word at each level of whose they are."""
+    return {
+        name: replace(each, query_labels=tuple(f"first model: {label}" for label in each.query_labels))
+        for name, each in maps.items()
+        if not isinstance(each.key_layout, Words) or name == "question"
+    }
 
 
 def as_json(picture: Picture, question: str, prediction: Prediction, overlay: Path | None) -> str:
@@ -103,13 +139,12 @@ def main() -> None:
     options = parse()
     complaints = Complaints()
     overlays = OverlayNames(writable_folder(options.overlay), "answer", options.format) if options.overlay else None
-    module = load_module(options.checkpoint, VQAModule).to(options.device)
-    parts = has_parts(options, module.model.part_axis)
+    ensemble = load_ensemble(options.checkpoint, options.device)
+    parts = has_parts(options, ensemble.members[0].model.part_axis)
     questions = read_questions(options)
-    note_what_is_not_read(module, questions)
+    note_what_is_not_read(ensemble.members, questions)
     for pictures in batches(read_pictures(options.pictures, complaints), options.batch_size):
-        visual = collate(pictures, module.encoder).to(options.device)
-        found = module.answer(visual, [questions] * len(pictures))
+        found = answer(ensemble, pictures, questions, overlays is not None)
         for picture, predictions in zip(pictures, found, strict=True):
             for question, prediction in zip(options.question, predictions, strict=True):
                 overlay = overlays.next(picture.path) if overlays else None

@@ -4,8 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
+from common.data.records import Prediction
+from common.explain.overlays import draw_answer
 from tests.scripts.bad_pictures import REFUSED, WORKING
 from tests.scripts.conftest import Experiment, Run
 
@@ -36,6 +39,49 @@ def test_json_lines_hold_the_answers_by_probability_and_each_question_has_its_ov
         assert ranked == sorted(ranked, reverse=True)
         with Image.open(each["overlay"]) as image:
             image.load()
+
+
+def test_several_models_answer_together_and_the_first_one_s_look_is_drawn_as_such(
+    run: Run,
+    answerer: Experiment,
+    fact_reader: Experiment,
+    photo: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drawn: list[Prediction] = []
+
+    def drawing(image: Image.Image, question: str, prediction: Prediction) -> Figure:
+        drawn.append(prediction)
+        return draw_answer(image, question, prediction)
+
+    monkeypatch.setattr("common.explain.overlays.draw_answer", drawing)
+    both = "--checkpoint", answerer.checkpoint, "--checkpoint", fact_reader.checkpoint
+    asked = "--question", "is there a red zeppelin ?", photo, "--json"
+    one, other, together = (
+        run("answer", *options, *asked) for options in (both[:2], both[2:], (*both, "--overlay", tmp_path / "drawn"))
+    )
+    assert together.err.splitlines() == [
+        "note: one of the models has not learned zeppelin in 'is there a red zeppelin ?'",
+        "note: one of the models answers from facts and has none: give --fact TEXT or --facts FILE",
+    ]
+    shares = [probabilities(outcome.out) for outcome in (one, other, together)]
+    for answer, probability in shares[2].items():
+        if answer in shares[0] and answer in shares[1]:
+            assert probability == pytest.approx((shares[0][answer] + shares[1][answer]) / 2, abs=2e-4)
+    (prediction,) = drawn
+    assert prediction.maps.keys() == {"image", "question"}
+    assert prediction.maps["image"].query_labels == (
+        "first model: word",
+        "first model: phrase",
+        "first model: question",
+    )
+
+
+def probabilities(line: str) -> dict[str, float]:
+    """Of the answers that a line of JSON tells."""
+    told = json.loads(line)
+    return {each["answer"]: each["probability"] for each in (told, *told["alternatives"])}
 
 
 @pytest.mark.parametrize("suffix", ["pdf", "svg"])
