@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -77,12 +78,13 @@ def parse() -> tuple[argparse.Namespace, dict[str, Any]]:
 
 
 def data_of_each(members: Sequence[TaskModule], data_part: Any, kind: type[D], split: str) -> list[D]:
-    """The same data for each model, as that one wants its pictures and words; a fault of the records shows first."""
-    data = [build(data_part, kind) for _ in members]
-    data[0].records(split)
-    for member, own in zip(members, data, strict=True):
+    """The data, read once, for each model as it wants its pictures and words; a fault of the records shows first."""
+    data = build(data_part, kind)
+    data.records(split)
+    of_each = [copy(data) for _ in members]
+    for member, own in zip(members, of_each, strict=True):
         member.attach(own, (split,))
-    return data
+    return of_each
 
 
 def evaluate_captions(options: argparse.Namespace, data_part: Any) -> Told:

@@ -6,8 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
+from common.attention import Grid, VisualFeatures
+from common.data.features import FeatureCache
+from common.data.records import VQARecord
+from common.data.scenes import SceneQuestions
 from tests.scripts.bad_checkpoints import BAD
 from tests.scripts.conftest import Experiment, Outcome, Run
 
@@ -37,7 +42,7 @@ def test_a_captioner_gets_a_table_its_scores_as_json_and_results_for_the_server(
     assert outcome.code == 0
     assert metrics["split"] == "test"
     assert metrics["checkpoint"] == str(captioner.checkpoint)
-    assert {"BLEU-4", "CIDEr-D"} <= metrics["scores"].keys()
+    assert {"BLEU-4", "BLEU-4 (no BP)", "length ratio", "CIDEr-D"} <= metrics["scores"].keys()
     assert {"words used", "unfinished"} <= metrics["description"].keys()
     for name, value in (metrics["scores"] | metrics["description"]).items():
         assert f"{value:.2f}" in next(line for line in outcome.out.splitlines() if line.startswith(name))
@@ -109,6 +114,31 @@ def test_several_answerers_are_scored_together(run: Run, answerer: Experiment, t
     assert outcome.code == 0, outcome.err
     assert evaluate(run, answerer, "--out", tmp_path / "one").code == 0
     assert results(tmp_path / "two", "answers", "question_id") == results(tmp_path / "one", "answers", "question_id")
+
+
+def test_data_are_read_once_for_all_members_of_an_ensemble(
+    run: Run, answerer: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, splits = SceneQuestions.read, []
+
+    def counting(self: SceneQuestions) -> list[VQARecord]:
+        splits.append(self)
+        return read(self)
+
+    monkeypatch.setattr(SceneQuestions, "read", counting)
+    assert evaluate(run, answerer, "--checkpoint", answerer.checkpoint, "--out", tmp_path).code == 0
+    assert len(splits) == 1
+
+
+def test_a_cache_of_another_encoder_is_told_with_the_option_that_mends_it(
+    run: Run, answerer: Experiment, photo: Path, tmp_path: Path
+) -> None:
+    whole = Grid(1, 1, torch.tensor([[0.0, 0.0, 1.0, 1.0]]))
+    features = VisualFeatures(torch.zeros(1, 1, 2), torch.ones(1, 1, dtype=torch.bool), whole)
+    FeatureCache.write(tmp_path / "cache", "resnet", [photo], lambda _: features)
+    fault = evaluate(run, answerer, "--data.init_args.loading.cache", tmp_path / "cache").fault
+    assert fault.startswith(f"the features in {tmp_path / 'cache'} are of another encoder (resnet, wanted ")
+    assert fault.endswith("--data.init_args.loading.cache FOLDER, or null for none)")
 
 
 def test_expected_wups_needs_similarities(run: Run, answerer: Experiment) -> None:
