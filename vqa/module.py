@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from inspect import Parameter, signature
 from itertools import starmap
@@ -30,7 +30,7 @@ from common.training.task import SHOWN, SHOWN_DPI, ShownExample, TaskModule
 from vqa.answers import most_common_answer
 from vqa.data import VQABatch, VQAData
 from vqa.heads import AnswerHead, ClassHead, Ranked
-from vqa.models import VQAModel, VQAOutput
+from vqa.models import Lesson, VQAModel, VQAOutput
 from vqa.objectives import AnswerObjective
 from vqa.questions import Encoding, Question, Texts
 from vqa.temperature import read_temperature
@@ -94,6 +94,25 @@ class VQAModule(TaskModule):
     def attach(self, data: VQAData, splits: Collection[str] = SPLITS) -> None:
         """Tell the data how this model wants its pictures, words and answers, and which `splits` are wanted."""
         data.attach(self.encoder, self.words.words, self.answers, splits)
+
+    def on_fit_start(self) -> None:
+        """Show a model that memorises all training questions."""
+        if self.model.memorises:
+            with torch.no_grad():
+                self.model.memorise(self._lessons(self.trainer.datamodule))  # type: ignore[attr-defined]
+
+    def _lessons(self, data: VQAData) -> Iterator[Lesson]:
+        """All training questions, with features as they are once the encoder has seen all training pictures."""
+        pictures, size = data.items("train"), data.loading.batch_size
+        collate = data.collate("val", data.visual, self.words.words)  # which draws no questions
+        for seen in (False, True):
+            self.encoder.train(not seen)
+            for first in range(0, len(pictures), size):
+                batch = collate(pictures[first : first + size]).to(self.device)
+                features = self.features(batch.visual)
+                if seen:
+                    yield Lesson(features, batch.tokens, batch.keep, batch.targets)
+        self.encoder.train()
 
     def forward(self, batch: VQABatch) -> VQAOutput:
         """The model's output [B Q W] on a batch of questions."""

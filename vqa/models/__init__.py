@@ -1,11 +1,12 @@
 """VQA models."""
 
-from vqa.models.base import VQAModel, VQAOutput
+from vqa.models.base import Lesson, VQAModel, VQAOutput
 from vqa.models.baselines import ImageOnly, MeanPooled, QuestionOnly
 from vqa.models.bottom_up import BottomUpTopDown
 from vqa.models.co_attention import BilinearAttentionNetwork, ModularCoAttentionNetwork
 from vqa.models.glimpses import ShowAskAttendAnswer
 from vqa.models.hierarchical import CoAttentionFactory, HierarchicalCoAttention
+from vqa.models.kernel import KernelRidge
 from vqa.models.memory import FactMemory, StackedAttentionNetwork
 
 __all__ = [
@@ -15,6 +16,8 @@ __all__ = [
     "FactMemory",
     "HierarchicalCoAttention",
     "ImageOnly",
+    "KernelRidge",
+    "Lesson",
     "MeanPooled",
     "ModularCoAttentionNetwork",
     "QuestionOnly",

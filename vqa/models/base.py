@@ -6,6 +6,7 @@ Shapes: B pictures, Q questions about each, T words, R regions, A answers, L lev
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from jaxtyping import Bool, Float, Int
@@ -35,21 +36,35 @@ class VQAOutput(NamedTuple):
         return VQAOutput(*(each if each is None else each.float().cpu() for each in self))  # type: ignore[arg-type]
 
 
+class Lesson(NamedTuple):
+    """Training questions about B pictures with the score of each answer; rows of zeros where no known one is right."""
+
+    features: VisualFeatures
+    tokens: Int[Tensor, "B Q T"]
+    keep: Bool[Tensor, "B Q T"]
+    scores: Float[Tensor, "B Q A"]
+
+
 class VQAModel(nn.Module, ABC):
     """Answers from pictures and questions.
 
     `kind` names the attention, `level_names` its levels, `part_axis` the parts of each level's weights, if any. A model
-    with `reads_facts` takes the facts that come with the questions, too: `forward(features, tokens, keep, facts)`.
+    with `reads_facts` takes the facts that come with the questions, too: `forward(features, tokens, keep, facts)`. One
+    that `memorises` is shown all training questions once, before it is trained.
     """
 
     kind: str
     part_axis: str | None = None
     level_names: tuple[str, ...]
     reads_facts: bool = False
+    memorises: bool = False
 
     @abstractmethod
     def forward(self, features: VisualFeatures, tokens: Int[Tensor, "B Q T"], keep: Bool[Tensor, "B Q T"]) -> VQAOutput:
         """Logits [B Q A] for the questions [B Q T] about each picture."""
+
+    def memorise(self, lessons: Iterable[Lesson]) -> None:
+        """Learn what needs no gradients: nothing, unless told."""
 
 
 def region_embedding(region_dim: int, dim: int, dropout: float = 0.0) -> nn.Module:
