@@ -15,11 +15,13 @@ from common.data.records import Prediction
 from common.data.vocabulary import UNKNOWN
 from common.errors import DataError
 from common.training.checkpoints import load_module
+from common.training.parts import Part
 from common.training.task import SHOWN
 from tests.vqa import recipes
 from tests.vqa.recipes import ALTERNATING, BILINEAR, BLIND, BOXES, GUIDED, ONE_LEVEL, TRANSFORMER
 from vqa.data import VQABatch
 from vqa.heads import ClassHead
+from vqa.models import KernelRidge
 from vqa.module import VQAModule
 from vqa.objectives import LabelCrossEntropy
 
@@ -140,6 +142,26 @@ def test_a_trained_model_comes_back_whole_from_its_checkpoint(scenes: str, tmp_p
     fresh = recipes.data(scenes)
     loaded.attach(fresh)
     batch = next(iter(fresh.test_dataloader()))
+    found, expected = (each.answer(batch.visual, questions(batch)) for each in (loaded, made.eval()))
+    assert_same(found, expected)
+
+
+def test_what_memorises_is_shown_all_training_questions_before_training(scenes: str, tmp_path: Path) -> None:
+    source = recipes.data(scenes, questions_per_image=1)
+    encoder: Part = {"class_path": "common.encoders.StandardisedEncoder", "init_args": {"encoder": recipes.GRID}}
+    model: Part = {"class_path": "vqa.models.KernelRidge", "init_args": {"ridge": 1e-3}}
+    made = recipes.module(source, encoder, model=model, co_attention=None, objective=recipes.SOFT_LABELS)
+    run = trainer(tmp_path, max_epochs=1, limit_train_batches=0)
+    run.fit(made, datamodule=source)
+    assert isinstance(made.model, KernelRidge)
+    assert len(made.model.owner) == len(source.records("train"))
+    assert len(made.model.seen) == len(source.items("train"))
+    assert made.encoder.get_buffer("count") > 0
+    run.save_checkpoint(tmp_path / "model.ckpt")
+    loaded = load_module(tmp_path / "model.ckpt", VQAModule)
+    loaded.attach(recipes.data(scenes))
+    batch = source.collate("val", source.visual, source.vocabulary)(source.items("train")[:8])
+    assert loaded.head.accuracy(loaded(batch).logits, batch) > 90
     found, expected = (each.answer(batch.visual, questions(batch)) for each in (loaded, made.eval()))
     assert_same(found, expected)
 
