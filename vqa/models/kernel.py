@@ -60,7 +60,7 @@ class KernelRidge(VQAModel):
         vocabulary_size: int,
         reach: int = 4,
         pair_weight: float = 0.7,
-        picture_weight: float = 16.0,
+        picture_weight: float = 8.0,
         ridge: float = 14.0,
     ) -> None:
         super().__init__()
@@ -96,10 +96,14 @@ class KernelRidge(VQAModel):
         Raises:
             DataError: there are more of them than a number for each pair has room.
         """
-        pictures, owners, phrases, scores, questions = [], [], [], [], 0
+        pictures: list[Tensor] = []
+        owners: list[Tensor] = []
+        phrases: list[Tensor] = []
+        scores: list[Tensor] = []
+        questions = 0
         for lesson in lessons:
             row, column = (lesson.scores.amax(-1) > 0).nonzero(as_tuple=True)
-            owners.append(row + sum(map(len, pictures)))
+            owners.append(row + sum(len(each) for each in pictures))
             pictures.append(pooled(lesson.features))
             asked, phrase = self._phrases(lesson.tokens[row, column], lesson.keep[row, column])
             phrases.append(torch.stack([asked + questions, phrase]))
