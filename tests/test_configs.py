@@ -44,6 +44,7 @@ OVERLAYS = {  # configs that go after another one, and the experiments that they
     "vqa/bilinear": ["vqa/daquar"],
     "vqa/bottom_up": ["vqa/scenes_demo"],
     "vqa/fact_memory": ["vqa/scenes_demo"],
+    "vqa/daquar_whole": ["vqa/daquar"],
     "vqa/generated": ["vqa/daquar"],
     "vqa/mcan": ["vqa/scenes"],
     "vqa/mean_pooled": ["vqa/daquar"],

@@ -10,10 +10,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from common.attention import VisualFeatures
+from common.attention import Grid, VisualFeatures
+from common.encoders import RecurrentTextEncoder
 from tests.common.attention.reference import masked, parameters, softmax
 from tests.vqa.models.cases import build, facts, pictures, questions, run
-from vqa.models import VQAModel
+from vqa.models import MeanPooled, VQAModel
 from vqa.questions import Texts
 
 Array = NDArray[np.float64]
@@ -165,3 +166,12 @@ def test_a_fact_that_fits_the_question_is_found_by_training() -> None:
         loss.backward()
         optimiser.step()
     assert (output.logits[0].argmax(-1) == right).float().mean() > 0.95
+
+
+def test_mean_pooling_begins_with_a_picture_that_is_not_next_to_nothing() -> None:
+    torch.manual_seed(0)
+    made = MeanPooled(300, 7, RecurrentTextEncoder(9, 8), hidden_dim=200)
+    view = torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(4, 4)
+    features = VisualFeatures(torch.randn(4, 6, 300), torch.ones(4, 6, dtype=torch.bool), Grid(2, 3, view))
+    seen = torch.tanh(made.map_picture(torch.nn.functional.normalize(features.mean(), dim=-1)))
+    assert 0.5 < seen.detach().square().mean().sqrt().item() < 0.8
