@@ -47,8 +47,9 @@ class MeanPooled(VQAModel):
 
         logits = W_2 tanh(W_1 (tanh(W_q q) * tanh(W_v v)))
 
-    with v the mean of the regions, brought to length one, and dropout before W_1 and W_2. W_v is drawn large enough
-    for inputs of that length: with PyTorch's own numbers the product would begin with next to nothing.
+    with v the mean of the regions, brought to length one, and dropout before W_1 and W_2. W_v and its offset are drawn
+    as large as such inputs: with PyTorch's own numbers the product would begin with next to nothing, and, where
+    features have mean zero, let nothing through of the question alone.
     """
 
     kind = "none"
@@ -61,7 +62,8 @@ class MeanPooled(VQAModel):
         self.text = text
         self.map_question = nn.Linear(text.dim, hidden_dim)
         self.map_picture = nn.Linear(region_dim, hidden_dim)
-        nn.init.normal_(self.map_picture.weight)
+        for parameter in self.map_picture.parameters():
+            nn.init.normal_(parameter)
         self.classify = nn.Sequential(
             nn.Dropout(dropout), nn.Linear(hidden_dim, hidden_dim), nn.Tanh(), nn.Dropout(dropout),
             nn.Linear(hidden_dim, answers),

@@ -174,4 +174,4 @@ def test_mean_pooling_begins_with_a_picture_that_is_not_next_to_nothing() -> Non
     view = torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(4, 4)
     features = VisualFeatures(torch.randn(4, 6, 300), torch.ones(4, 6, dtype=torch.bool), Grid(2, 3, view))
     seen = torch.tanh(made.map_picture(torch.nn.functional.normalize(features.mean(), dim=-1)))
-    assert 0.5 < seen.detach().square().mean().sqrt().item() < 0.8
+    assert 0.6 < seen.detach().square().mean().sqrt().item() < 0.85
