@@ -1,7 +1,8 @@
 """Score a checkpoint on a data set: `python scripts/evaluate.py --checkpoint x.ckpt --config configs/vqa/scenes.yaml`.
 
 The data come from the `data` section of the config files and options, as in training. Written to --out: the metrics as
-JSON, and the captions or answers in the format of the COCO or VQA evaluation server (or --server's).
+JSON, and the captions or answers in the format of the COCO or VQA evaluation server (or --server's). Several processes
+share the work: `torchrun --standalone --nproc-per-node 2 scripts/evaluate.py ...`.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from common.search.options import add_search_options, given_search_options, sear
 from common.training.checkpoints import read_checkpoint
 from common.training.cli import data_section
 from common.training.parts import build
+from common.training.sharing import gathered, is_first, joined
 from common.training.task import TaskModule
 from vqa.confidences import write_confidences
 from vqa.data import VQAData
@@ -98,7 +100,10 @@ def evaluate_captions(options: argparse.Namespace, data_part: Any) -> Told:
     records = data[0].records(options.split)
     scoring = scoring_of(options, {record.image_id: record.image for record in records})
     loaders = [own.loader(options.split) for own in data]
-    predictions = captioning.evaluation.caption_together(ensemble, loaders, search)
+    found = captioning.evaluation.caption_together(ensemble, loaders, search)
+    predictions = gathered(found, [record.image_id for record in records])
+    if not is_first():
+        return {}
     write_captions(options.out / "captions_results.json", texts(predictions), [record.image_id for record in records])
     if not any(record.captions for record in records):
         return {}
@@ -133,7 +138,10 @@ def evaluate_answers(options: argparse.Namespace, data_part: Any) -> Told:
     ensemble = load_answerers(options, similarity)
     data = data_of_each(ensemble.members, data_part, VQAData, options.split)
     records = data[0].records(options.split)
-    predictions = vqa.ensemble.answer_together(ensemble, [own.loader(options.split) for own in data])
+    found = vqa.ensemble.answer_together(ensemble, [own.loader(options.split) for own in data])
+    predictions = gathered(found, [record.question_id for asked in data[0].items(options.split) for record in asked])
+    if not is_first():
+        return {}
     write_for_server(options.out / "answers_results.json", predictions, records, options.server or "vqa")
     write_confidences(options.out / "answers_confidences.json", predictions)
     if not any(record.answers for record in records):
@@ -153,13 +161,16 @@ def texts(predictions: Mapping[int | str, Prediction]) -> dict[int | str, str]:
 
 
 def main() -> None:
-    """Evaluate, print a table, write the files."""
+    """Evaluate, print a table, write the files; of several processes, the first prints and writes."""
     options, data = parse()
     task = read_checkpoint(options.checkpoint[0])["saccade"].get("task")
     if task not in EVALUATIONS:
         raise CheckpointError(f"{options.checkpoint[0]} is a checkpoint for {task}, which cannot be evaluated here")
     writable_folder(options.out)
-    told = EVALUATIONS[task](options, data)
+    with joined():
+        told = EVALUATIONS[task](options, data)
+        if not is_first():
+            return
     checkpoint = options.checkpoint[0] if len(options.checkpoint) == 1 else options.checkpoint
     metrics = {"checkpoint": checkpoint, "split": options.split, "scores": {}, "made with": {}} | told
     with replacing(options.out / "metrics.json") as draft:

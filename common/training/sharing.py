@@ -1,0 +1,45 @@
+"""Work on a data set that is shared out between the processes that torchrun has started."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TypeVar
+
+import torch.distributed as dist
+
+from common.data.epochs import place_among_processes
+from common.data.results import Id
+
+V = TypeVar("V")
+
+
+@contextmanager
+def joined() -> Iterator[None]:
+    """Work herein with the others: loaders made here have this process's share. One that is alone has all."""
+    if not dist.is_torchelastic_launched():
+        yield
+        return
+    dist.init_process_group("gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def is_first() -> bool:
+    """Whether this is the process that prints and writes."""
+    return place_among_processes()[0] == 0
+
+
+def gathered(found: Mapping[Id, V], order: Iterable[Id]) -> dict[Id, V]:
+    """What all processes have found, in this order of ids, which is that of one process. Every process must call this.
+
+    Values must be what pickle can carry.
+    """
+    _, processes = place_among_processes()
+    shares: list[Mapping[Id, V]] = [found] * processes
+    if processes > 1:
+        dist.all_gather_object(shares, found)
+    together = {key: value for share in shares for key, value in share.items()}
+    return {key: together[key] for key in order if key in together}
