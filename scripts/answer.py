@@ -26,7 +26,7 @@ from common.explain.canvas import save_figure
 from common.explain.files import OverlayNames
 from common.explain.overlays import draw_answer, draw_parts
 from common.files import writable_folder
-from vqa.ensemble import VQAEnsemble, load_ensemble
+from vqa.ensemble import VQAEnsemble, load_members
 from vqa.module import VQAModule
 from vqa.questions import Question
 
@@ -139,7 +139,7 @@ def main() -> None:
     options = parse()
     complaints = Complaints()
     overlays = OverlayNames(writable_folder(options.overlay), "answer", options.format) if options.overlay else None
-    ensemble = load_ensemble(options.checkpoint, options.device)
+    ensemble = VQAEnsemble(load_members(options.checkpoint, options.device))
     parts = has_parts(options, ensemble.members[0].model.part_axis)
     questions = read_questions(options)
     note_what_is_not_read(ensemble.members, questions)

@@ -35,7 +35,7 @@ from common.training.sharing import gathered, is_first, joined
 from common.training.task import TaskModule
 from vqa.confidences import write_confidences
 from vqa.data import VQAData
-from vqa.ensemble import VQAEnsemble, expected_wups
+from vqa.ensemble import Measure, VQAEnsemble, expected_gains, load_members
 from vqa.metrics import Version, measures_for, scored_with
 from vqa.metrics.wups import Similarity, WupTable, wordnet_similarity
 from vqa.module import VQAModule
@@ -56,15 +56,19 @@ def parse() -> tuple[argparse.Namespace, dict[str, Any]]:
         help="a captioner or a VQA model; several of one task write or answer together",
     )
     parser.add_argument("--split", choices=["train", "val", "test"], default="test", help="default test")
+    parser.add_argument(
+        "--weights", type=float, nargs="+", help="how much each --checkpoint of VQA models counts; default: the same"
+    )
     parser.add_argument("--out", type=Path, help="default: the folder evaluation-SPLIT beside the checkpoint")
     add_search_options(parser)
     add_scoring_options(parser)
     parser.add_argument("--similarity", metavar="FILE", help="for WUPS of answers: similarities (.npz), or wordnet")
     parser.add_argument(
         "--expect",
-        type=float,
-        choices=[0.9, 0.0],
-        help="give the answer of the greatest expected WUPS at this threshold in place of the likeliest one",
+        nargs="+",
+        choices=get_args(Measure),
+        help="give the answer of the greatest expected score in place of the likeliest one: WUPS at this threshold, "
+        "accuracy, or the sum of several",
     )
     parser.add_argument(
         "--server", choices=get_args(Form), help="whose form the answers are written in; default vqa, as for OK-VQA"
@@ -91,7 +95,7 @@ def data_of_each(members: Sequence[TaskModule], data_part: Any, kind: type[D], s
 
 def evaluate_captions(options: argparse.Namespace, data_part: Any) -> Told:
     """Scores of a captioner, what its captions are like, and what the scores were made with."""
-    for name in ("similarity", "expect", "server", "version"):
+    for name in ("similarity", "expect", "weights", "server", "version"):
         if getattr(options, name) is not None:
             raise ConfigError(f"--{name} is for answers, and this is a captioner's checkpoint: leave it out")
     ensemble = load_ensemble(options.checkpoint, options.device)
@@ -120,12 +124,11 @@ def evaluate_captions(options: argparse.Namespace, data_part: Any) -> Told:
 def load_answerers(options: argparse.Namespace, similarity: Similarity | None) -> VQAEnsemble:
     """The VQA models, told what an answer is worth where that is asked for."""
     if options.expect is None:
-        return vqa.ensemble.load_ensemble(options.checkpoint, options.device)
+        return VQAEnsemble(load_members(options.checkpoint, options.device), weights=options.weights)
     if similarity is None:
         raise ConfigError("--expect reckons with WUPS: give --similarity as well")
-    ensemble = vqa.ensemble.load_ensemble(options.checkpoint, options.device, classes=True)
-    ensemble.gains = expected_wups(ensemble.members[0].answers, similarity, options.expect)
-    return ensemble
+    members = load_members(options.checkpoint, options.device, classes=True)
+    return VQAEnsemble(members, expected_gains(members[0].answers, similarity, options.expect), options.weights)
 
 
 def evaluate_answers(options: argparse.Namespace, data_part: Any) -> Told:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -12,7 +14,7 @@ from tqdm import tqdm
 from common.attention import VisualFeatures
 from common.data.batches import ImageBatch
 from common.data.records import Prediction
-from common.errors import CheckpointError
+from common.errors import CheckpointError, ConfigError
 from common.training.checkpoints import load_module
 from vqa.data import VQABatch
 from vqa.heads import ClassHead, Ranked
@@ -21,6 +23,8 @@ from vqa.metrics.wups import Similarity, Wups
 from vqa.module import VQAModule, as_prediction
 from vqa.objectives import LabelCrossEntropy
 from vqa.questions import Question
+
+Measure = Literal["accuracy", "0.9", "0.0"]  # what an answer may be expected to gain; numbers are thresholds of WUPS
 
 
 class VQAEnsemble:
@@ -31,12 +35,27 @@ class VQAEnsemble:
 
     gains: what each known answer (row) is worth where each (column) is true. An answer is then the one that is expected
         to be worth most, and its score is what it is expected to be worth; None takes the likeliest.
+    weights: how much each member counts in the mean; None lets all count the same.
+
+    Raises:
+        ConfigError: the weights are none of a mean.
     """
 
-    def __init__(self, members: Sequence[VQAModule], gains: Float[Tensor, "A A"] | None = None) -> None:
+    def __init__(
+        self,
+        members: Sequence[VQAModule],
+        gains: Float[Tensor, "A A"] | None = None,
+        weights: Sequence[float] | None = None,
+    ) -> None:
+        weights = weights or [1.0] * len(members)
+        if len(weights) != len(members):
+            raise ConfigError(f"{len(weights)} weights for {len(members)} models: give each model one")
+        if not (min(weights) >= 0 and 0 < sum(weights) < math.inf):
+            raise ConfigError(f"weights must not be negative, and one of them above 0, not {weights}")
         self.members = list(members)
         self.gains = gains
         self.device = members[0].device
+        self.shares = [weight / sum(weights) for weight in weights]
         self._head = ClassHead(members[0].answers, LabelCrossEntropy())
 
     @torch.no_grad()
@@ -51,8 +70,12 @@ class VQAEnsemble:
         if len(self.members) == 1 and self.gains is None:
             return self.members[0].answer(visuals[0], questions)
         asked = self.members[0].checked(questions)
-        told = (_probabilities(each, visual, asked) for each, visual in zip(self.members, visuals, strict=True))
-        mean = torch.stack(list(told)).mean(0)
+        mean = torch.stack(
+            [
+                share * _probabilities(each, visual, asked)
+                for share, each, visual in zip(self.shares, self.members, visuals, strict=True)
+            ]
+        ).sum(0)
         if self.gains is not None:
             worth = (mean @ self.gains.to(mean.device).T).cpu()  # [B Q A]
             return [
@@ -78,15 +101,22 @@ def answer_together(ensemble: VQAEnsemble, loaders: Sequence[Iterable[VQABatch]]
     return predictions
 
 
-def expected_wups(answers: Sequence[str], similarity: Similarity, threshold: float) -> Float[Tensor, "A A"]:
-    """Gains for an ensemble that gives the answer of the greatest expected WUPS (minimum Bayes risk): "chair" where it
-    is a chair, a sofa or a bench, though each of these is less likely than "lamp"."""
-    wups = Wups(similarity, threshold)
-    return torch.tensor([[wups(answer, (true,)) for true in answers] for answer in answers])
+def expected_gains(answers: Sequence[str], similarity: Similarity, measures: Sequence[Measure]) -> Float[Tensor, "A A"]:
+    """Gains for an ensemble that gives the answer of the greatest expected score (minimum Bayes risk), the sum of some
+    measures: WUPS at 0.9 or 0.0 has it say "chair" where it is a chair, a sofa or a bench, though each of these is less
+    likely than "lamp"; with accuracy besides, it stays with the likeliest unless others are nearly as likely."""
+    gains = torch.zeros(len(answers), len(answers))
+    for measure in measures:
+        if measure == "accuracy":
+            gains += torch.eye(len(answers))
+        else:
+            wups = Wups(similarity, float(measure))
+            gains += torch.tensor([[wups(answer, (true,)) for true in answers] for answer in answers])
+    return gains
 
 
-def load_ensemble(paths: Sequence[str], device: torch.device, classes: bool | None = None) -> VQAEnsemble:
-    """The models of several checkpoints.
+def load_members(paths: Sequence[str], device: torch.device, classes: bool | None = None) -> list[VQAModule]:
+    """The models of several checkpoints, which can answer together.
 
     classes: whether they must choose among known answers; None: where there are several.
 
@@ -102,7 +132,7 @@ def load_ensemble(paths: Sequence[str], device: torch.device, classes: bool | No
             )
         if member.answers != members[0].answers:
             raise CheckpointError(f"{path} knows other answers than {paths[0]}: models answer together from one list")
-    return VQAEnsemble(members)
+    return members
 
 
 def _probabilities(

@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from common.errors import CheckpointError
+from common.errors import CheckpointError, ConfigError
 from tests.vqa import recipes
 from tests.vqa.recipes import BLIND
-from vqa.ensemble import VQAEnsemble, answer_together, expected_wups, load_ensemble
+from vqa.ensemble import VQAEnsemble, answer_together, expected_gains, load_members
 from vqa.module import VQAModule
 
 SIGMOIDS: recipes.Part = {"class_path": "vqa.objectives.BinaryCrossEntropy"}
@@ -48,7 +48,11 @@ def test_the_answer_may_be_the_one_of_greatest_expected_wups(
 ) -> None:
     (looks, _), source = members
     near = {frozenset(pair): 0.95 for pair in (("red", "blue"), ("red", "green"))}
-    gains = expected_wups(source.answers, lambda one, other: near.get(frozenset((one, other)), 0.5), 0.9)
+
+    def similarity(one: str, other: str) -> float:
+        return near.get(frozenset((one, other)), 0.5)
+
+    gains = expected_gains(source.answers, similarity, ["0.9"])
     place = source.answers.index
     assert gains[place("red"), place("blue")] == pytest.approx(0.95)
     assert gains[place("red"), place("red")] == 1
@@ -62,6 +66,41 @@ def test_the_answer_may_be_the_one_of_greatest_expected_wups(
             worth = [sum(p * g for p, g in zip(probabilities[row, column], line, strict=True)) for line in gains]
             assert told.score == pytest.approx(float(max(worth)), abs=1e-5)
             assert told.text == source.answers[worth.index(max(worth))]
+
+
+def test_several_measures_are_expected_as_their_sum(members: tuple[list[VQAModule], recipes.VQAData]) -> None:
+    answers = members[1].answers
+
+    def similarity(one: str, other: str) -> float:
+        return 0.95
+
+    both = expected_gains(answers, similarity, ["accuracy", "0.9"])
+    assert both.diagonal().tolist() == pytest.approx([2.0] * len(answers))
+    assert both[0, 1] == pytest.approx(0.95)
+    assert expected_gains(answers, similarity, ["accuracy"]).equal(torch.eye(len(answers)))
+
+
+def test_members_count_as_they_are_weighed(members: tuple[list[VQAModule], recipes.VQAData]) -> None:
+    (looks, blind), source = members
+    batch = next(iter(source.val_dataloader()))
+    asked = [[record.question for record in records] for records in batch.records]
+    with torch.no_grad():
+        sigmoids = blind(batch).logits.sigmoid()
+        mean = 0.75 * looks(batch).logits.softmax(-1) + 0.25 * sigmoids / sigmoids.sum(-1, keepdim=True)
+    found = VQAEnsemble([looks, blind], weights=[3, 1]).answer([batch.visual] * 2, asked)
+    for row, answers in enumerate(found):
+        assert [each.score for each in answers] == pytest.approx(mean[row, : len(answers)].amax(-1).tolist(), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("weights", "fault"),
+    [([1.0], "1 weights for 2 models"), ([1.0, -1.0], "must not be negative"), ([0.0, 0.0], "one of them above 0")],
+)
+def test_weights_that_make_no_mean_are_refused(
+    members: tuple[list[VQAModule], recipes.VQAData], weights: list[float], fault: str
+) -> None:
+    with pytest.raises(ConfigError, match=fault):
+        VQAEnsemble(members[0], weights=weights)
 
 
 def test_one_model_alone_answers_as_it_does_by_itself(members: tuple[list[VQAModule], recipes.VQAData]) -> None:
@@ -84,10 +123,10 @@ def test_models_that_know_other_answers_or_write_them_do_not_answer_together(
     files = {"a": looks, "b": blind, "other": other, "writer": writer}
     monkeypatch.setattr("vqa.ensemble.load_module", lambda path, _: files[path])
     cpu = torch.device("cpu")
-    assert load_ensemble(["a", "b"], cpu).members == [looks, blind]
-    assert load_ensemble(["writer"], cpu).members == [writer]
+    assert load_members(["a", "b"], cpu) == [looks, blind]
+    assert load_members(["writer"], cpu) == [writer]
     with pytest.raises(CheckpointError, match="other knows other answers than a: models answer together from one list"):
-        load_ensemble(["a", "other"], cpu)
+        load_members(["a", "other"], cpu)
     for paths, classes in ((["a", "writer"], None), (["writer"], True)):
         with pytest.raises(CheckpointError, match="writer does not choose among known answers"):
-            load_ensemble(paths, cpu, classes)
+            load_members(paths, cpu, classes)
