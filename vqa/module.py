@@ -18,7 +18,7 @@ from common.data.module import SPLITS
 from common.data.records import Prediction
 from common.data.tokenizer import tokenize
 from common.data.vocabulary import Vocabulary
-from common.encoders import TextEncoder
+from common.encoders import TextEncoder, VisualEncoder
 from common.errors import ConfigError, DataError
 from common.explain.canvas import figure_to_image
 from common.explain.overlays import draw_answer
@@ -48,6 +48,9 @@ class VQAModule(TaskModule):
         answers: the known answers.
         co_attention: the model's `CoAttention`; those that are given none have no use for it.
         encoder_weights: see `build_encoder`: "hub", the path of a local file or of a checkpoint, or None.
+
+    Raises:
+        ConfigError: a recipe is wrong, or the parts do not go together.
     """
 
     task = "vqa"
@@ -84,6 +87,8 @@ class VQAModule(TaskModule):
             text=build(text, TextEncoder, vocabulary_size=len(self.words)),
             **_given_attention(model, co_attention),
         )
+        if self.model.memorises:
+            _check_memorable(type(self.model).__name__, self.head, self.encoder)
         self.optimisation = optimisation
         self.temperature = 1.0
 
@@ -95,11 +100,11 @@ class VQAModule(TaskModule):
         """Tell the data how this model wants its pictures, words and answers, and which `splits` are wanted."""
         data.attach(self.encoder, self.words.words, self.answers, splits)
 
-    def on_fit_start(self) -> None:
+    @torch.no_grad()
+    def memorise(self, data: VQAData) -> None:
         """Show a model that memorises all training questions."""
         if self.model.memorises:
-            with torch.no_grad():
-                self.model.memorise(self._lessons(self.trainer.datamodule))  # type: ignore[attr-defined]
+            self.model.memorise(self._lessons(data))
 
     def _lessons(self, data: VQAData) -> Iterator[Lesson]:
         """All training questions, with features as they are once the encoder has seen all training pictures."""
@@ -242,6 +247,23 @@ def _build_head(objective: Part, answers: list[str], words: Vocabulary) -> Answe
     if issubclass(find_class(read_part(objective)[0], nn.Module), AnswerHead):
         return build(objective, AnswerHead, answers=answers, words=words)
     return ClassHead(answers, build(objective, AnswerObjective))
+
+
+def _check_memorable(model: str, head: AnswerHead, encoder: VisualEncoder) -> None:
+    """See that there is what a model memorises: scores of known answers, and features that stay as they are.
+
+    Raises:
+        ConfigError: there is not.
+    """
+    if not isinstance(head, ClassHead):
+        raise ConfigError(
+            f"{model} memorises the scores of known answers: name an objective over these, such as "
+            f"vqa.objectives.LabelCrossEntropy, in place of {type(head).__name__}"
+        )
+    if not encoder.frozen:
+        raise ConfigError(
+            f"{model} memorises features, which training would change: set the encoder's train_from to null"
+        )
 
 
 def _given_attention(model: Part, co_attention: Part | None) -> dict[str, Any]:

@@ -120,6 +120,11 @@ class JointModule(TaskModule):
         for name, module in self.tasks.items():
             module.attach(data.tasks[name], splits)  # type: ignore[operator]
 
+    def memorise(self, data: JointData) -> None:
+        """What each task does, with its own data."""
+        for name, module in self.tasks.items():
+            module.memorise(data.tasks[name])  # type: ignore[operator]
+
     def training_step(self, batch: Mapping[str, Any], batch_index: int) -> Tensor:
         """The scalar loss of a batch of each task."""
         losses = {name: self.tasks[name].training_step(each, batch_index) for name, each in batch.items()}  # type: ignore[operator]

@@ -73,6 +73,14 @@ class TaskModule(LightningModule):
         if self.trainer.is_global_zero:
             wait("features")
 
+    def on_fit_start(self) -> None:
+        """Show the data to what memorises them; a run that is resumed has them in its checkpoint."""
+        if self.trainer.ckpt_path is None:
+            self.memorise(self.trainer.datamodule)  # type: ignore[attr-defined]
+
+    def memorise(self, data: Any) -> None:
+        """Learn from the training split of the task's data what needs no gradients: nothing, unless told."""
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """See `Optimisation`."""
         return configure(self, self.optimisation, self.encoder)

@@ -13,7 +13,7 @@ from common.attention import Boxes, Grid, Words
 from common.data.batches import ImageBatch
 from common.data.records import Prediction
 from common.data.vocabulary import UNKNOWN
-from common.errors import DataError
+from common.errors import ConfigError, DataError
 from common.training.checkpoints import load_module
 from common.training.parts import Part
 from common.training.task import SHOWN
@@ -146,11 +146,13 @@ def test_a_trained_model_comes_back_whole_from_its_checkpoint(scenes: str, tmp_p
     assert_same(found, expected)
 
 
+KERNEL: Part = {"class_path": "vqa.models.KernelRidge", "init_args": {"ridge": 1e-3}}
+STANDARDISED: Part = {"class_path": "common.encoders.StandardisedEncoder", "init_args": {"encoder": recipes.GRID}}
+
+
 def test_what_memorises_is_shown_all_training_questions_before_training(scenes: str, tmp_path: Path) -> None:
     source = recipes.data(scenes, questions_per_image=1)
-    encoder: Part = {"class_path": "common.encoders.StandardisedEncoder", "init_args": {"encoder": recipes.GRID}}
-    model: Part = {"class_path": "vqa.models.KernelRidge", "init_args": {"ridge": 1e-3}}
-    made = recipes.module(source, encoder, model=model, co_attention=None, objective=recipes.SOFT_LABELS)
+    made = recipes.module(source, STANDARDISED, model=KERNEL, co_attention=None)
     run = trainer(tmp_path, max_epochs=1, limit_train_batches=0)
     run.fit(made, datamodule=source)
     assert isinstance(made.model, KernelRidge)
@@ -164,6 +166,30 @@ def test_what_memorises_is_shown_all_training_questions_before_training(scenes: 
     assert loaded.head.accuracy(loaded(batch).logits, batch) > 90
     found, expected = (each.answer(batch.visual, questions(batch)) for each in (loaded, made.eval()))
     assert_same(found, expected)
+
+
+def test_a_resumed_run_keeps_what_it_has_memorised(scenes: str, tmp_path: Path) -> None:
+    source = recipes.data(scenes)
+    first, resumed = (recipes.module(source, STANDARDISED, model=KERNEL, co_attention=None) for _ in range(2))
+    run = trainer(tmp_path, max_epochs=1, limit_train_batches=0)
+    run.fit(first, datamodule=source)
+    run.save_checkpoint(tmp_path / "model.ckpt")
+    again = trainer(tmp_path, max_epochs=2, limit_train_batches=0)
+    again.fit(resumed, datamodule=source, ckpt_path=tmp_path / "model.ckpt")
+    assert resumed.encoder.get_buffer("count") == first.encoder.get_buffer("count")
+    assert resumed.model.get_buffer("dual").equal(first.model.get_buffer("dual"))
+
+
+@pytest.mark.parametrize(
+    ("parts", "fault"),
+    [
+        ({"encoder": {**recipes.GRID, "init_args": recipes.GRID["init_args"] | {"train_from": 0}}}, "set .* to null"),
+        ({"objective": {"class_path": "vqa.heads.GeneratedAnswer"}}, "in place of GeneratedAnswer"),
+    ],
+)
+def test_what_memorises_wants_features_that_stay_and_known_answers(scenes: str, parts: Any, fault: str) -> None:
+    with pytest.raises(ConfigError, match=f"^KernelRidge memorises [^\\n]*{fault}"):
+        recipes.module(recipes.data(scenes), **{"model": KERNEL, "co_attention": None} | parts)
 
 
 def test_validation_accuracy_is_the_mean_over_questions_of_all_batches(scenes: str, tmp_path: Path) -> None:

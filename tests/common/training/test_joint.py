@@ -200,3 +200,21 @@ def test_a_checkpoint_of_several_tasks_without_the_one_wanted_is_refused(
     torch.save(content, tmp_path / "other.ckpt")
     with pytest.raises(CheckpointError, match="is a checkpoint for joint, not for vqa"):
         load_module(tmp_path / "other.ckpt", VQAModule)
+
+
+def test_what_memorises_is_shown_the_questions_of_its_own_task(scenes: str, tmp_path: Path) -> None:
+    source = data(scenes)
+    remembers = {**ANSWERER["init_args"], "model": {"class_path": "vqa.models.KernelRidge"}, "co_attention": None}
+    tasks: dict[str, Any] = TASKS | {"vqa": {**ANSWERER, "init_args": remembers}}
+    module = JointModule(captioning.GRID, tasks, source.lexicons)
+    fit_briefly(module, source, tmp_path)
+    owner = module.get_submodule("tasks.vqa.model").get_buffer("owner")
+    assert len(owner) == len(source.tasks["vqa"].records("train"))
+
+
+def fit_briefly(module: JointModule, source: JointData, folder: Path) -> None:
+    """Begin a training, and end it before its first batch."""
+    Trainer(
+        accelerator="cpu", max_epochs=1, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, default_root_dir=folder, limit_train_batches=0, limit_val_batches=0,
+    ).fit(module, datamodule=source)  # fmt: skip
