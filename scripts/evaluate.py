@@ -68,7 +68,7 @@ def parse() -> tuple[argparse.Namespace, dict[str, Any]]:
         nargs="+",
         choices=get_args(Measure),
         help="give the answer of the greatest expected score in place of the likeliest one: WUPS at this threshold, "
-        "accuracy, or the sum of several",
+        "accuracy, or the mean of several",
     )
     parser.add_argument(
         "--server", choices=get_args(Form), help="whose form the answers are written in; default vqa, as for OK-VQA"
@@ -125,8 +125,6 @@ def load_answerers(options: argparse.Namespace, similarity: Similarity | None) -
     """The VQA models, told what an answer is worth where that is asked for."""
     if options.expect is None:
         return VQAEnsemble(load_members(options.checkpoint, options.device), weights=options.weights)
-    if similarity is None:
-        raise ConfigError("--expect reckons with WUPS: give --similarity as well")
     members = load_members(options.checkpoint, options.device, classes=True)
     return VQAEnsemble(members, expected_gains(members[0].answers, similarity, options.expect), options.weights)
 

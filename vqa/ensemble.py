@@ -14,7 +14,7 @@ from tqdm import tqdm
 from common.attention import VisualFeatures
 from common.data.batches import ImageBatch
 from common.data.records import Prediction
-from common.errors import CheckpointError, ConfigError
+from common.errors import CheckpointError, ConfigError, DataError
 from common.training.checkpoints import load_module
 from vqa.data import VQABatch
 from vqa.heads import ClassHead, Ranked
@@ -49,7 +49,7 @@ class VQAEnsemble:
     ) -> None:
         weights = weights or [1.0] * len(members)
         if len(weights) != len(members):
-            raise ConfigError(f"{len(weights)} weights for {len(members)} models: give each model one")
+            raise ConfigError(f"as many weights as models are wanted, {len(members)}, not {len(weights)}")
         if not (min(weights) >= 0 and 0 < sum(weights) < math.inf):
             raise ConfigError(f"weights must not be negative, and one of them above 0, not {weights}")
         self.members = list(members)
@@ -65,11 +65,13 @@ class VQAEnsemble:
         """Answers to the questions about each picture, each member given it as its encoder wants it.
 
         Raises:
-            DataError: a question has no words.
+            DataError: a question has no words; or choices, where gains are told.
         """
         if len(self.members) == 1 and self.gains is None:
             return self.members[0].answer(visuals[0], questions)
         asked = self.members[0].checked(questions)
+        if self.gains is not None:
+            _check_without_choices(asked)
         mean = torch.stack(
             [
                 share * _probabilities(each, visual, asked)
@@ -101,18 +103,26 @@ def answer_together(ensemble: VQAEnsemble, loaders: Sequence[Iterable[VQABatch]]
     return predictions
 
 
-def expected_gains(answers: Sequence[str], similarity: Similarity, measures: Sequence[Measure]) -> Float[Tensor, "A A"]:
-    """Gains for an ensemble that gives the answer of the greatest expected score (minimum Bayes risk), the sum of some
-    measures: WUPS at 0.9 or 0.0 has it say "chair" where it is a chair, a sofa or a bench, though each of these is less
-    likely than "lamp"; with accuracy besides, it stays with the likeliest unless others are nearly as likely."""
+def expected_gains(
+    answers: Sequence[str], similarity: Similarity | None, measures: Sequence[Measure]
+) -> Float[Tensor, "A A"]:
+    """Gains in 0..1 for an ensemble that gives the answer of the greatest expected score (minimum Bayes risk), the mean
+    of some measures: WUPS at 0.9 or 0.0 has it say "chair" where it is a chair, a sofa or a bench, though each of these
+    is less likely than "lamp"; with accuracy besides, it stays with the likeliest unless others are nearly as likely.
+
+    Raises:
+        ConfigError: a measure is WUPS, and there are no similarities.
+    """
     gains = torch.zeros(len(answers), len(answers))
     for measure in measures:
         if measure == "accuracy":
             gains += torch.eye(len(answers))
+        elif similarity is None:
+            raise ConfigError(f"--expect {measure} reckons with WUPS: give --similarity as well")
         else:
             wups = Wups(similarity, float(measure))
             gains += torch.tensor([[wups(answer, (true,)) for true in answers] for answer in answers])
-    return gains
+    return gains / len(measures)
 
 
 def load_members(paths: Sequence[str], device: torch.device, classes: bool | None = None) -> list[VQAModule]:
@@ -133,6 +143,15 @@ def load_members(paths: Sequence[str], device: torch.device, classes: bool | Non
         if member.answers != members[0].answers:
             raise CheckpointError(f"{path} knows other answers than {paths[0]}: models answer together from one list")
     return members
+
+
+def _check_without_choices(asked: Sequence[Sequence[Question]]) -> None:
+    """Raise DataError where a question comes with choices, among which gains of all known answers do not choose."""
+    for question in (each for row in asked for each in row):
+        if question.choices:
+            raise DataError(
+                f"--expect chooses among all known answers, and {question.text!r} has choices: leave it out"
+            )
 
 
 def _probabilities(

@@ -142,7 +142,14 @@ def test_a_cache_of_another_encoder_is_told_with_the_option_that_mends_it(
 
 
 def test_expected_wups_needs_similarities(run: Run, answerer: Experiment) -> None:
-    assert "--expect reckons with WUPS: give --similarity" in evaluate(run, answerer, "--expect", 0.9).fault
+    assert "--expect 0.9 reckons with WUPS: give --similarity" in evaluate(run, answerer, "--expect", 0.9).fault
+
+
+def test_expected_accuracy_needs_none_and_takes_the_likeliest(run: Run, answerer: Experiment, tmp_path: Path) -> None:
+    for name, options in (("likeliest", ()), ("expected", ("--expect", "accuracy"))):
+        assert evaluate(run, answerer, *options, "--out", tmp_path / name).code == 0
+    files = [(tmp_path / name / "answers_results.json").read_text() for name in ("likeliest", "expected")]
+    assert files[0] == files[1]
 
 
 def own_data(tmp_path: Path, photo: Path, line: str, name: str = "Captions") -> tuple[object, ...]:

@@ -3,11 +3,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from common.errors import CheckpointError, ConfigError
+from common.errors import CheckpointError, ConfigError, DataError
 from tests.vqa import recipes
 from tests.vqa.recipes import BLIND
 from vqa.ensemble import VQAEnsemble, answer_together, expected_gains, load_members
 from vqa.module import VQAModule
+from vqa.questions import Question
 
 SIGMOIDS: recipes.Part = {"class_path": "vqa.objectives.BinaryCrossEntropy"}
 
@@ -68,16 +69,27 @@ def test_the_answer_may_be_the_one_of_greatest_expected_wups(
             assert told.text == source.answers[worth.index(max(worth))]
 
 
-def test_several_measures_are_expected_as_their_sum(members: tuple[list[VQAModule], recipes.VQAData]) -> None:
+def test_several_measures_are_expected_as_their_mean(members: tuple[list[VQAModule], recipes.VQAData]) -> None:
     answers = members[1].answers
 
     def similarity(one: str, other: str) -> float:
         return 0.95
 
     both = expected_gains(answers, similarity, ["accuracy", "0.9"])
-    assert both.diagonal().tolist() == pytest.approx([2.0] * len(answers))
-    assert both[0, 1] == pytest.approx(0.95)
-    assert expected_gains(answers, similarity, ["accuracy"]).equal(torch.eye(len(answers)))
+    assert both.diagonal().tolist() == pytest.approx([1.0] * len(answers))
+    assert both[0, 1] == pytest.approx(0.475)
+    assert expected_gains(answers, None, ["accuracy"]).equal(torch.eye(len(answers)))
+    with pytest.raises(ConfigError, match=r"--expect 0\.0 reckons with WUPS: give --similarity"):
+        expected_gains(answers, None, ["accuracy", "0.0"])
+
+
+def test_an_answer_of_expected_worth_is_not_chosen_among_few(members: tuple[list[VQAModule], recipes.VQAData]) -> None:
+    (looks, _), source = members
+    batch = next(iter(source.val_dataloader()))
+    ensemble = VQAEnsemble([looks], torch.eye(len(source.answers)))
+    asked = [[Question("what colour ?", choices=("red", "blue"))] for _ in batch.records]
+    with pytest.raises(DataError, match="all known answers, and 'what colour \\?' has choices: leave it out"):
+        ensemble.answer([batch.visual], asked)
 
 
 def test_members_count_as_they_are_weighed(members: tuple[list[VQAModule], recipes.VQAData]) -> None:
@@ -94,7 +106,7 @@ def test_members_count_as_they_are_weighed(members: tuple[list[VQAModule], recip
 
 @pytest.mark.parametrize(
     ("weights", "fault"),
-    [([1.0], "1 weights for 2 models"), ([1.0, -1.0], "must not be negative"), ([0.0, 0.0], "one of them above 0")],
+    [([1.0], "as many weights as models are wanted, 2, not 1"), ([1.0, -1.0], "must not be negative"), ([0.0, 0.0], "one of them above 0")],
 )
 def test_weights_that_make_no_mean_are_refused(
     members: tuple[list[VQAModule], recipes.VQAData], weights: list[float], fault: str
