@@ -31,7 +31,7 @@ from common.search.options import add_search_options, given_search_options, sear
 from common.training.checkpoints import read_checkpoint
 from common.training.cli import data_section
 from common.training.parts import build
-from common.training.sharing import gathered, is_first, joined
+from common.training.sharing import gathered, is_first, joined, own_device
 from common.training.task import TaskModule
 from vqa.confidences import write_confidences
 from vqa.data import VQAData
@@ -169,6 +169,7 @@ def main() -> None:
         raise CheckpointError(f"{options.checkpoint[0]} is a checkpoint for {task}, which cannot be evaluated here")
     writable_folder(options.out)
     with joined():
+        options.device = own_device(options.device)
         told = EVALUATIONS[task](options, data)
         if not is_first():
             return

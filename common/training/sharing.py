@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
 
+import torch
 import torch.distributed as dist
 
 from common.data.epochs import place_among_processes
@@ -17,7 +19,7 @@ V = TypeVar("V")
 @contextmanager
 def joined() -> Iterator[None]:
     """Work herein with the others: loaders made here have this process's share. One that is alone has all."""
-    if not dist.is_torchelastic_launched():
+    if not _launched():
         yield
         return
     dist.init_process_group("gloo")
@@ -25,6 +27,17 @@ def joined() -> Iterator[None]:
         yield
     finally:
         dist.destroy_process_group()
+
+
+def _launched() -> bool:
+    return dist.is_available() and dist.is_torchelastic_launched()
+
+
+def own_device(device: torch.device) -> torch.device:
+    """Of several GPUs this process's own, by its number on its machine, where none is named by number."""
+    if str(device) != "cuda" or not _launched():
+        return device
+    return torch.device("cuda", int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
 
 
 def is_first() -> bool:
