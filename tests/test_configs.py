@@ -39,6 +39,7 @@ OVERLAYS = {  # configs that go after another one, and the experiments that they
     "captioning/supervised_attention": ["captioning/flickr8k", "captioning/scenes_demo"],
     "captioning/sca": ["captioning/flickr8k"],
     "captioning/regions": ["captioning/flickr8k"],
+    "captioning/trained_encoder": ["captioning/flickr8k"],
     "captioning/transformer": ["captioning/flickr8k", "captioning/scenes_demo"],
     "captioning/updown": ["captioning/flickr8k", "captioning/scenes_demo"],
     "vqa/bilinear": ["vqa/daquar"],
@@ -56,6 +57,7 @@ OVERLAYS = {  # configs that go after another one, and the experiments that they
 COMPARISONS = {
     "compare/captioning": "captioning/scenes_demo",
     "compare/daquar": "vqa/daquar",
+    "compare/scenes": "vqa/scenes",
     "compare/vqa": "vqa/scenes_demo",
 }
 FILES = sorted(str(path.relative_to(CONFIGS).with_suffix("")) for path in CONFIGS.rglob("*.yaml"))
