@@ -46,13 +46,14 @@ def is_first() -> bool:
 
 
 def gathered(found: Mapping[Id, V], order: Iterable[Id]) -> dict[Id, V]:
-    """What all processes have found, in this order of ids, which is that of one process. Every process must call this.
+    """In the first process what all have found, in this order of ids, which is that of one process; in the others what
+    they have found themselves. Every process must call this.
 
     Values must be what pickle can carry.
     """
-    _, processes = place_among_processes()
-    shares: list[Mapping[Id, V]] = [found] * processes
+    rank, processes = place_among_processes()
+    shares: list[Mapping[Id, V]] = [found] * (processes if rank == 0 else 1)
     if processes > 1:
-        dist.all_gather_object(shares, found)
+        dist.gather_object(found, shares if rank == 0 else None)
     together = {key: value for share in shares for key, value in share.items()}
     return {key: together[key] for key in order if key in together}
