@@ -106,7 +106,11 @@ def test_members_count_as_they_are_weighed(members: tuple[list[VQAModule], recip
 
 @pytest.mark.parametrize(
     ("weights", "fault"),
-    [([1.0], "as many weights as models are wanted, 2, not 1"), ([1.0, -1.0], "must not be negative"), ([0.0, 0.0], "one of them above 0")],
+    [
+        ([1.0], "as many weights as models are wanted, 2, not 1"),
+        ([1.0, -1.0], "must not be negative"),
+        ([0.0, 0.0], "one of them above 0"),
+    ],
 )
 def test_weights_that_make_no_mean_are_refused(
     members: tuple[list[VQAModule], recipes.VQAData], weights: list[float], fault: str

@@ -110,7 +110,10 @@ class KernelRidge(VQAModel):
             scores.append(lesson.scores[row, column])
             questions += len(row)
             if questions > MOST:
-                raise DataError(f"kernel ridge regression has room for {MOST:,} training questions, not for more")
+                raise DataError(
+                    f"kernel ridge regression has room for {MOST:,} training questions, not for more: give it fewer, or "
+                    "train another model"
+                )
         self._count(torch.cat(phrases, 1), questions)
         self._look(torch.cat(pictures), torch.cat(owners))
         self._solve(torch.cat(scores))
