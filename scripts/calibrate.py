@@ -59,7 +59,7 @@ def main() -> None:
     writable_file(options.out)
     data = build(data_part, VQAData)
     module.attach(data, (options.split,))
-    found, objective = collect_logits(module, data.loader(options.split)), module.head.objective
+    found, objective = collect_logits(module, data.in_order(options.split)), module.head.objective
     temperature = fit_temperature(
         found.logits, lambda logits: torch.stack([*objective(logits, found.scores, found.votes).values()]).sum()
     )

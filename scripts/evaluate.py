@@ -68,7 +68,7 @@ def parse() -> tuple[argparse.Namespace, dict[str, Any]]:
         nargs="+",
         choices=get_args(Measure),
         help="give the answer of the greatest expected score in place of the likeliest one: WUPS at this threshold, "
-        "accuracy, or the mean of several",
+        "accuracy, or the mean of several, of which one that is named twice counts twice",
     )
     parser.add_argument(
         "--server", choices=get_args(Form), help="whose form the answers are written in; default vqa, as for OK-VQA"
@@ -103,7 +103,7 @@ def evaluate_captions(options: argparse.Namespace, data_part: Any) -> Told:
     data = data_of_each(ensemble.members, data_part, CaptioningData, options.split)
     records = data[0].records(options.split)
     scoring = scoring_of(options, {record.image_id: record.image for record in records})
-    loaders = [own.loader(options.split) for own in data]
+    loaders = [own.in_order(options.split) for own in data]
     found = captioning.evaluation.caption_together(ensemble, loaders, search)
     predictions = gathered(found, [record.image_id for record in records])
     if not is_first():
@@ -139,7 +139,7 @@ def evaluate_answers(options: argparse.Namespace, data_part: Any) -> Told:
     ensemble = load_answerers(options, similarity)
     data = data_of_each(ensemble.members, data_part, VQAData, options.split)
     records = data[0].records(options.split)
-    found = vqa.ensemble.answer_together(ensemble, [own.loader(options.split) for own in data])
+    found = vqa.ensemble.answer_together(ensemble, [own.in_order(options.split) for own in data])
     predictions = gathered(found, [record.question_id for asked in data[0].items(options.split) for record in asked])
     if not is_first():
         return {}

@@ -147,23 +147,38 @@ class PictureData(lightning.LightningDataModule, ABC, Generic[RecordType, Source
         return self.records(split)
 
     def loader(self, split: str) -> DataLoader[Any]:
-        """Batches of a split, the training split's in a new order each epoch, see `EpochLoader`; this process's share.
+        """Batches of a split, the training split's to learn from: in a new order each epoch, see `EpochLoader`, with
+        what is drawn or mirrored; those of the others `in_order`. This process's share.
 
         Raises:
             ConfigError: `attach` has not been called.
         """
+        if split != "train":
+            return self.in_order(split)
         items: Any = self.items(split)  # a sequence is all that a map-style loader needs
-        visual = self._mirror if split == "train" and self._mirror is not None else self.visual
-        common: dict[str, Any] = {
+        common = self._settings(split, self._mirror or self.visual)
+        return EpochLoader(items, sampler=EpochShuffle(len(items)), **common)
+
+    def in_order(self, split: str) -> DataLoader[Any]:
+        """Batches of all that a split has, as it is, to be evaluated: of the training split, too, nothing is drawn or
+        mirrored. This process's share.
+
+        Raises:
+            ConfigError: `attach` has not been called.
+        """
+        items: Any = self.items(split)
+        share = WholeBatches(len(items), self.loading.batch_size)
+        common = self._settings("val" if split == "train" else split, self.visual)
+        return DataLoader(items, sampler=share, persistent_workers=self.loading.workers > 0, **common)
+
+    def _settings(self, split: str, visual: VisualLoader) -> dict[str, Any]:
+        """What all loaders have in common, with batches as this split has them."""
+        return {
             "batch_size": self.loading.batch_size,
             "num_workers": self.loading.workers,
             "collate_fn": self.collate(split, visual, self._words),
             "pin_memory": torch.cuda.is_available(),
         }
-        if split == "train":
-            return EpochLoader(items, sampler=EpochShuffle(len(items)), **common)
-        share = WholeBatches(len(items), self.loading.batch_size)
-        return DataLoader(items, sampler=share, persistent_workers=self.loading.workers > 0, **common)
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Batches of the training split."""

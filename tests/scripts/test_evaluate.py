@@ -141,6 +141,15 @@ def test_a_cache_of_another_encoder_is_told_with_the_option_that_mends_it(
     assert fault.endswith("--data.init_args.loading.cache FOLDER, or null for none)")
 
 
+def test_all_training_questions_are_evaluated_though_few_of_a_picture_are_trained_on(
+    run: Run, answerer: Experiment, scenes: str, tmp_path: Path
+) -> None:
+    outcome = evaluate(run, answerer, "--split", "train", "--data.init_args.questions_per_image", 1, "--out", tmp_path)
+    assert outcome.code == 0, outcome.err
+    questions = json.loads((Path(scenes) / "tiny" / "questions_train.json").read_text())["questions"]
+    assert set(results(tmp_path, "answers", "question_id")) == {question["question_id"] for question in questions}
+
+
 def test_expected_wups_needs_similarities(run: Run, answerer: Experiment) -> None:
     assert "--expect 0.9 reckons with WUPS: give --similarity" in evaluate(run, answerer, "--expect", 0.9).fault
 

@@ -264,6 +264,15 @@ def test_only_training_pictures_are_shown_as_in_a_mirror(scenes: str) -> None:
     assert first[chosen].equal(second[chosen].flip(-1))
 
 
+def test_training_pictures_are_evaluated_in_order_and_as_they_are(scenes: str) -> None:
+    plain, mirroring = data(scenes, in_memory=True), data(scenes, in_memory=True, mirror=True)
+    for pictures in (plain, mirroring):
+        pictures.attach(encoder(train_from=0), ())
+    batches = list(mirroring.in_order("train"))
+    assert [number for batch in batches for number in batch.ids] == [each.image_id for each in plain.records("train")]
+    assert torch.cat([batch.visual.pixels for batch in batches]).equal(seen(plain.in_order("train")))
+
+
 def test_a_mirror_and_a_cache_do_not_go_together() -> None:
     with pytest.raises(ConfigError, match=r"set data\.init_args\.loading\.cache to null"):
         Loading(cache="runs/cache", mirror=True)
