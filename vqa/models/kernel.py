@@ -111,8 +111,8 @@ class KernelRidge(VQAModel):
             questions += len(row)
             if questions > MOST:
                 raise DataError(
-                    f"kernel ridge regression has room for {MOST:,} training questions, not for more: give it fewer, or "
-                    "train another model"
+                    f"kernel ridge regression has room for {MOST:,} training questions, not for more: give it fewer, "
+                    "or train another model"
                 )
         self._count(torch.cat(phrases, 1), questions)
         self._look(torch.cat(pictures), torch.cat(owners))
