@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from common.attention import VisualFeatures
-from common.errors import DataError
+from common.errors import ConfigError, DataError
 from vqa.models.base import Lesson, VQAModel, VQAOutput
 
 MOST = 20_000  # questions: each pair of them has a number in memory
@@ -38,6 +38,9 @@ class KernelRidge(VQAModel):
         pair_weight: of pairs against words.
         picture_weight: W, of the products with the picture against those without.
         ridge: the greater, the less is learned by heart.
+
+    Raises:
+        ConfigError: with these there may be no solution.
     """
 
     kind = "none"
@@ -64,6 +67,11 @@ class KernelRidge(VQAModel):
         ridge: float = 14.0,
     ) -> None:
         super().__init__()
+        if not (ridge > 0 and min(reach, pair_weight, picture_weight) >= 0):
+            raise ConfigError(
+                "ridge must be above 0, and reach, pair_weight and picture_weight not below it, not "
+                f"{ridge}, {reach}, {pair_weight}, {picture_weight}"
+            )
         self.vocabulary_size, self.reach = vocabulary_size, reach
         self.pair_weight, self.picture_weight, self.ridge = pair_weight, picture_weight, ridge
         self.bias = nn.Parameter(torch.zeros(answers))

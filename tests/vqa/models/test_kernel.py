@@ -10,7 +10,7 @@ from torch import Tensor
 
 import vqa.models.kernel
 from common.attention import VisualFeatures
-from common.errors import DataError
+from common.errors import ConfigError, DataError
 from tests.vqa.models.cases import ANSWERS, REGION_DIM, WORDS, pictures, questions
 from vqa.models import KernelRidge, Lesson
 
@@ -146,3 +146,11 @@ def test_more_questions_than_there_is_room_for_are_refused(monkeypatch: pytest.M
     monkeypatch.setattr(vqa.models.kernel, "MOST", 5)
     with pytest.raises(DataError, match="room for 5 training questions, not for more"):
         model().memorise(lessons())
+
+
+@pytest.mark.parametrize("setting", [{"ridge": 0.0}, {"picture_weight": -1.0}, {"pair_weight": -0.5}])
+def test_settings_without_a_solution_are_refused(setting: dict[str, float]) -> None:
+    with pytest.raises(
+        ConfigError, match=r"^ridge must be above 0, and reach, pair_weight and picture_weight not below"
+    ):
+        model(**setting)
