@@ -31,7 +31,7 @@ from common.search.options import add_search_options, given_search_options, sear
 from common.training.checkpoints import read_checkpoint
 from common.training.cli import data_section
 from common.training.parts import build
-from common.training.sharing import gathered, is_first, joined, own_device
+from common.training.sharing import first_goes_ahead, gathered, is_first, joined, own_device
 from common.training.task import TaskModule
 from vqa.confidences import write_confidences
 from vqa.data import VQAData
@@ -88,8 +88,9 @@ def data_of_each(members: Sequence[TaskModule], data_part: Any, kind: type[D], s
     data = build(data_part, kind)
     data.records(split)
     of_each = [copy(data) for _ in members]
-    for member, own in zip(members, of_each, strict=True):
-        member.attach(own, (split,))
+    with first_goes_ahead():
+        for member, own in zip(members, of_each, strict=True):
+            member.attach(own, (split,))
     return of_each
 
 

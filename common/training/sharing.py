@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
@@ -13,6 +14,7 @@ import torch.distributed as dist
 from common.data.epochs import place_among_processes
 from common.data.results import Id
 
+PATIENCE = timedelta(days=7)  # for the slowest of them; when one ends by a fault, torchrun ends the others
 V = TypeVar("V")
 
 
@@ -22,7 +24,7 @@ def joined() -> Iterator[None]:
     if not _launched():
         yield
         return
-    dist.init_process_group("gloo")
+    dist.init_process_group("gloo", timeout=PATIENCE)
     try:
         yield
     finally:
@@ -43,6 +45,22 @@ def own_device(device: torch.device) -> torch.device:
 def is_first() -> bool:
     """Whether this is the process that prints and writes."""
     return place_among_processes()[0] == 0
+
+
+@contextmanager
+def first_goes_ahead() -> Iterator[None]:
+    """What is herein the first process does before the others, which find what it has made, such as cached features.
+
+    Every process must come here; a fault of the first one is theirs to find, too.
+    """
+    rank, processes = place_among_processes()
+    if rank > 0:
+        dist.barrier()
+    try:
+        yield
+    finally:
+        if rank == 0 and processes > 1:
+            dist.barrier()
 
 
 def gathered(found: Mapping[Id, V], order: Iterable[Id]) -> dict[Id, V]:
