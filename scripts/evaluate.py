@@ -151,7 +151,13 @@ def evaluate_answers(options: argparse.Namespace, data_part: Any) -> Told:
     version: Version = options.version or "2021"
     measures = measures_for(records, similarity, version)
     scores = vqa.evaluation.score(records, predictions, measures)
-    return {"scores": scores, "made with": scored_with(records, version)}
+    return {"scores": scores, "made with": scored_with(records, version) | told_to_choose(options)}
+
+
+def told_to_choose(options: argparse.Namespace) -> dict[str, str]:
+    """How answers were chosen, where that was told."""
+    told = {"weights": [f"{weight:g}" for weight in options.weights or ()], "expected": options.expect or ()}
+    return {name: " ".join(values) for name, values in told.items() if values}
 
 
 EVALUATIONS = {CaptioningModule.task: evaluate_captions, VQAModule.task: evaluate_answers}

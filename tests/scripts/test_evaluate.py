@@ -155,10 +155,15 @@ def test_expected_wups_needs_similarities(run: Run, answerer: Experiment) -> Non
 
 
 def test_expected_accuracy_needs_none_and_takes_the_likeliest(run: Run, answerer: Experiment, tmp_path: Path) -> None:
-    for name, options in (("likeliest", ()), ("expected", ("--expect", "accuracy"))):
+    for name, options in (("likeliest", ()), ("expected", ("--expect", "accuracy", "--weights", 3))):
         assert evaluate(run, answerer, *options, "--out", tmp_path / name).code == 0
-    files = [(tmp_path / name / "answers_results.json").read_text() for name in ("likeliest", "expected")]
-    assert files[0] == files[1]
+    assert results(tmp_path / "expected", "answers", "question_id") == results(
+        tmp_path / "likeliest", "answers", "question_id"
+    )
+    likeliest, expected = (
+        json.loads((tmp_path / name / "metrics.json").read_text())["made with"] for name in ("likeliest", "expected")
+    )
+    assert expected == likeliest | {"expected": "accuracy", "weights": "3"}
 
 
 def own_data(tmp_path: Path, photo: Path, line: str, name: str = "Captions") -> tuple[object, ...]:
