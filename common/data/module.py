@@ -40,8 +40,8 @@ class Loading:
     in_memory: keep decoded pictures in memory, for data sets of small pictures; a cache needs none.
     cache: a folder for the features of a frozen encoder, which then runs once per picture; None computes them anew in
         each epoch. Regions that are stored, not computed, are read from there.
-    mirror: show every second training picture, by chance, as in a mirror, to an encoder that is trained; for texts that
-        do not tell left from right.
+    mirror: show every second training picture, by chance, as in a mirror; for texts that do not tell left from right.
+        No features are kept then: mostly for an encoder that is trained, and has none to keep.
 
     Raises:
         ConfigError: they do not go together.

@@ -102,7 +102,7 @@ class KernelRidge(VQAModel):
         """Solve for what each training question with a known answer adds.
 
         Raises:
-            DataError: there are more of them than a number for each pair has room.
+            DataError: there is none, or more of them than a number for each pair has room.
         """
         pictures: list[Tensor] = []
         owners: list[Tensor] = []
@@ -122,6 +122,10 @@ class KernelRidge(VQAModel):
                     f"kernel ridge regression has room for {MOST:,} training questions, not for more: give it fewer, "
                     "or train another model"
                 )
+        if not questions:
+            raise DataError(
+                "kernel ridge regression has no training question with a known answer: give it one at least"
+            )
         self._count(torch.cat(phrases, 1), questions)
         self._look(torch.cat(pictures), torch.cat(owners))
         self._solve(torch.cat(scores))

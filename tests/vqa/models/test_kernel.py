@@ -142,6 +142,12 @@ def test_unknown_phrases_pictures_without_regions_and_room_give_finite_logits() 
     torch.testing.assert_close(logits[0, 0], torch.full_like(logits[0, 0], 1e-4).log())
 
 
+def test_no_question_with_a_known_answer_is_refused() -> None:
+    unknown = [lesson._replace(scores=torch.zeros_like(lesson.scores)) for lesson in lessons()]
+    with pytest.raises(DataError, match="no training question with a known answer"):
+        model().memorise(unknown)
+
+
 def test_more_questions_than_there_is_room_for_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vqa.models.kernel, "MOST", 5)
     with pytest.raises(DataError, match="room for 5 training questions, not for more"):
