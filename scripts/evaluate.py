@@ -124,10 +124,9 @@ def evaluate_captions(options: argparse.Namespace, data_part: Any) -> Told:
 
 def load_answerers(options: argparse.Namespace, similarity: Similarity | None) -> VQAEnsemble:
     """The VQA models, told what an answer is worth where that is asked for."""
-    if options.expect is None:
-        return VQAEnsemble(load_members(options.checkpoint, options.device), weights=options.weights)
-    members = load_members(options.checkpoint, options.device, classes=True)
-    return VQAEnsemble(members, expected_gains(members[0].answers, similarity, options.expect), options.weights)
+    members = load_members(options.checkpoint, options.device, classes=True if options.expect else None)
+    gains = expected_gains(members[0].answers, similarity, options.expect) if options.expect else None
+    return VQAEnsemble(members, gains, options.weights)
 
 
 def evaluate_answers(options: argparse.Namespace, data_part: Any) -> Told:
