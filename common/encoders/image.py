@@ -29,12 +29,14 @@ class VisualEncoder(nn.Module, ABC):
     """Pictures in, regions out. `dim` is the regions' width, `preprocessing` what pictures must go through first.
 
     needs_boxes: the regions are those of given boxes. needs_cache: they are not computed, but read from a cache.
+    wraps: the attribute with the encoder on which this one builds, if any.
     """
 
     dim: int
     preprocessing: Preprocessing
     needs_boxes: bool = False
     needs_cache: bool = False
+    wraps: str | None = None
 
     @property
     @abstractmethod

@@ -23,6 +23,7 @@ class RegionEncoder(VisualEncoder):
     """
 
     needs_boxes = True
+    wraps = "grid"
 
     def __init__(self, grid: VisualEncoder, bins: int = 3, geometry: bool = False) -> None:
         super().__init__()

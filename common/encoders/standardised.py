@@ -30,6 +30,7 @@ class StandardisedEncoder(VisualEncoder):
             things are. As large as the others, they do not drown in these.
     """
 
+    wraps = "encoder"
     count: Float[Tensor, ""]
     total: Float[Tensor, " E"]
     squares: Float[Tensor, " E"]

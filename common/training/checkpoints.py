@@ -18,7 +18,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from torch import nn
 
 from common.contexts import holding
-from common.encoders import StandardisedEncoder, VisualEncoder, weights_follow
+from common.encoders import VisualEncoder, weights_follow
 from common.errors import CheckpointError, SaccadeError, one_line
 from common.files import replacing
 from common.training.parts import Part, build
@@ -162,8 +162,7 @@ def build_encoder(recipe: Part, weights: str | None) -> VisualEncoder:
 
     Args:
         weights: "hub"; the path of a file of timm weights; that of a checkpoint of either task (.ckpt), whose
-            encoder is taken over, by a `StandardisedEncoder` as the one that it standardises; or None for random
-            weights.
+            encoder is taken over, as it is or as the one on which this one builds; or None for random weights.
 
     Raises:
         ConfigError: the recipe is wrong.
@@ -175,11 +174,7 @@ def build_encoder(recipe: Part, weights: str | None) -> VisualEncoder:
         return build(recipe, VisualEncoder, weights=weights)
     with weights_follow():
         encoder = build(recipe, VisualEncoder, weights=None)
-    content = read_checkpoint(weights)
-    receiver: nn.Module = encoder
-    if isinstance(encoder, StandardisedEncoder) and "encoder.count" not in content["state_dict"]:
-        receiver = encoder.encoder  # what has not been counted yet, will be
-    _take_over(receiver, "encoder", weights, content)
+    _take_over(encoder, "encoder", weights, read_checkpoint(weights))
     return encoder
 
 
@@ -215,7 +210,8 @@ def _difference(theirs: Any, ours: Any) -> str:
 
 
 def _take_over(module: nn.Module, part: str, path: str | Path, content: Mapping[str, Any]) -> None:
-    """Give a part of a model the weights that it has in a checkpoint.
+    """Give a part of a model the weights that it has in a checkpoint; those of an encoder alone go to the one like it
+    on which the model's builds.
 
     Raises:
         CheckpointError: they do not fit.
@@ -224,10 +220,17 @@ def _take_over(module: nn.Module, part: str, path: str | Path, content: Mapping[
     state = {
         name.removeprefix(prefix): value for name, value in content["state_dict"].items() if name.startswith(prefix)
     }
+    while isinstance(module, VisualEncoder) and module.wraps and not _holds(state, module.wraps):
+        module = module.get_submodule(module.wraps)
     misfit = _first_misfit(module, state)
     if misfit is not None:
         raise CheckpointError(f"the {part} of {path} is another one: {misfit}")
     module.load_state_dict(state)
+
+
+def _holds(state: Mapping[str, Any], part: str) -> bool:
+    """Whether any of a checkpoint's names are of this part."""
+    return any(name.startswith(f"{part}.") for name in state)
 
 
 def _settings(hyper_parameters: Mapping[str, Any], expected: type[TaskModule]) -> dict[str, Any]:

@@ -115,3 +115,13 @@ def test_a_checkpoints_plain_encoder_is_taken_over_as_the_one_that_is_standardis
     save(trained)
     with pytest.raises(CheckpointError, match="is another one"):
         build_encoder(GRID, str(path))
+
+
+def test_a_checkpoints_grid_is_taken_over_under_boxes_and_standardised(tmp_path: Path) -> None:
+    grid, path = made().encoder, tmp_path / "best.ckpt"
+    state = {f"encoder.{name}": value for name, value in grid.state_dict().items()}
+    torch.save({"saccade": {"format": 1}, "state_dict": state, "hyper_parameters": {}}, path)
+    boxed: Part = {"class_path": "common.encoders.RegionEncoder", "init_args": {"grid": GRID}}
+    recipe: Part = {"class_path": "common.encoders.StandardisedEncoder", "init_args": {"encoder": boxed}}
+    taken = build_encoder(recipe, str(path)).get_submodule("encoder.grid").eval()
+    torch.testing.assert_close(taken(pictures(1)).values, grid.eval()(pictures(1)).values)
