@@ -10,8 +10,11 @@ from jaxtyping import Float
 
 from captioning.metrics import CiderD, rouge_l
 from captioning.metrics.bleu import bleu_statistics
-from captioning.metrics.ngrams import LONGEST, Tokens
-from common.data.vocabulary import END
+from captioning.metrics.meteor import MeteorProgram, meteor_of
+from captioning.metrics.ngrams import LONGEST
+from common.data.vocabulary import END, Vocabulary
+
+WordIds = Sequence[int]
 
 
 class Reward(ABC):
@@ -30,11 +33,13 @@ class Reward(ABC):
         self.weight = weight
 
     @abstractmethod
-    def prepare(self, references: Sequence[Sequence[Tokens]]) -> None:
-        """Count what is to be counted of the references of each image of the training split."""
+    def prepare(self, references: Sequence[Sequence[WordIds]], vocabulary: Vocabulary) -> None:
+        """Count what is to be counted of the references of each image of the training split; `vocabulary` has the
+        words of all ids.
+        """
 
     @abstractmethod
-    def score(self, images: Sequence[int], captions: Sequence[Tokens]) -> Float[np.ndarray, " N"]:
+    def score(self, images: Sequence[int], captions: Sequence[WordIds]) -> Float[np.ndarray, " N"]:
         """Of each caption of the image, by number, beside it."""
 
 
@@ -44,11 +49,11 @@ class CiderDReward(Reward):
     name = "CIDEr-D"
     typical = 1.0
 
-    def prepare(self, references: Sequence[Sequence[Tokens]]) -> None:
+    def prepare(self, references: Sequence[Sequence[WordIds]], vocabulary: Vocabulary) -> None:
         """Index the references."""
         self.scorer = CiderD(references)
 
-    def score(self, images: Sequence[int], captions: Sequence[Tokens]) -> Float[np.ndarray, " N"]:
+    def score(self, images: Sequence[int], captions: Sequence[WordIds]) -> Float[np.ndarray, " N"]:
         """CIDEr-D of each caption."""
         return self.scorer.score_many(images, captions)
 
@@ -56,11 +61,11 @@ class CiderDReward(Reward):
 class _AgainstReferences(Reward):
     """A reward that reads the references themselves."""
 
-    def prepare(self, references: Sequence[Sequence[Tokens]]) -> None:
+    def prepare(self, references: Sequence[Sequence[WordIds]], vocabulary: Vocabulary) -> None:
         """Keep the references."""
         self.references = references
 
-    def _of(self, images: Sequence[int]) -> list[Sequence[Tokens]]:
+    def _of(self, images: Sequence[int]) -> list[Sequence[WordIds]]:
         return [self.references[image] for image in images]
 
 
@@ -75,7 +80,7 @@ class Bleu4Reward(_AgainstReferences):
     name = "BLEU-4"
     typical = 0.3
 
-    def score(self, images: Sequence[int], captions: Sequence[Tokens]) -> Float[np.ndarray, " N"]:
+    def score(self, images: Sequence[int], captions: Sequence[WordIds]) -> Float[np.ndarray, " N"]:
         """Smoothed BLEU-4 of each caption; 0 for one without words."""
         statistics = bleu_statistics(captions, self._of(images)).astype(float)
         matched, guessed = np.split(statistics[:, : 2 * LONGEST], 2, axis=1)
@@ -92,10 +97,37 @@ class RougeLReward(_AgainstReferences):
     name = "ROUGE-L"
     typical = 0.5
 
-    def score(self, images: Sequence[int], captions: Sequence[Tokens]) -> Float[np.ndarray, " N"]:
+    def score(self, images: Sequence[int], captions: Sequence[WordIds]) -> Float[np.ndarray, " N"]:
         """ROUGE-L of each caption."""
         pairs = zip(captions, self._of(images), strict=True)
         return np.array([rouge_l([caption], [references]) for caption, references in pairs])
+
+
+class MeteorReward(Reward):
+    """METEOR 1.5 in 0..1 of single captions, of their words alone: an end counts for nothing here.
+
+    Its Java program (extra `java-metrics`) is started once and takes a millisecond for a caption. Recall counts for
+    much more than precision, so that captions get longer, without end where nothing else is asked: beside others only.
+
+    Raises ConfigError in `prepare` when Java or the program is missing.
+    """
+
+    name = "METEOR"
+    typical = 0.25
+
+    def prepare(self, references: Sequence[Sequence[WordIds]], vocabulary: Vocabulary) -> None:
+        """Start the program, and spell the references out."""
+        self.program = MeteorProgram()
+        self.vocabulary = vocabulary
+        self.references = [[vocabulary.decode(text) for text in of_image] for of_image in references]
+
+    def score(self, images: Sequence[int], captions: Sequence[WordIds]) -> Float[np.ndarray, " N"]:
+        """METEOR of each caption; of several that are the same it is asked once."""
+        asked = list(dict.fromkeys(zip(images, map(tuple, captions), strict=True)))
+        hypotheses = [self.vocabulary.decode(caption) for _, caption in asked]
+        found = meteor_of(self.program.statistics(hypotheses, [self.references[image] for image, _ in asked]))
+        scores = dict(zip(asked, found, strict=True))
+        return np.array([scores[pair] for pair in zip(images, map(tuple, captions), strict=True)])
 
 
 class LengthReward(_AgainstReferences):
@@ -104,16 +136,16 @@ class LengthReward(_AgainstReferences):
     name = "length"
     typical = 0.0
 
-    def prepare(self, references: Sequence[Sequence[Tokens]]) -> None:
+    def prepare(self, references: Sequence[Sequence[WordIds]], vocabulary: Vocabulary) -> None:
         """Count the words, without the end."""
-        super().prepare(references)
+        super().prepare(references, vocabulary)
         self.lengths = [np.array([_words(text) for text in of_image]) for of_image in references]
 
-    def score(self, images: Sequence[int], captions: Sequence[Tokens]) -> Float[np.ndarray, " N"]:
+    def score(self, images: Sequence[int], captions: Sequence[WordIds]) -> Float[np.ndarray, " N"]:
         """Minus a number of words."""
         pairs = zip(captions, images, strict=True)
         return np.array([-float(np.abs(self.lengths[image] - _words(caption)).min()) for caption, image in pairs])
 
 
-def _words(caption: Tokens) -> int:
+def _words(caption: WordIds) -> int:
     return sum(word != END for word in caption)

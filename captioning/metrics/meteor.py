@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from threading import Timer
+from weakref import finalize
 
 import numpy as np
 from jaxtyping import Float
@@ -43,28 +45,62 @@ def meteor_statistics(
 
     seconds: how long it may take; by default two minutes and what many captions need. Raises as `meteor`.
     """
-    if reason := why_no_meteor():
-        raise ConfigError(f"METEOR cannot be computed: {reason}")
-    command = ["java", "-Xmx2G", "-Dfile.encoding=UTF-8", "-jar", str(located(METEOR_JAR))]
-    command += ["-", "-", "-stdio", "-l", "en", "-norm"]
-    seconds = allowed_seconds(len(hypotheses)) if seconds is None else seconds
-    pipe = subprocess.PIPE
-    try:
-        with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, encoding="utf-8") as java:
-            watch = Timer(seconds, java.kill)
-            watch.start()
-            try:
-                rows = [_ask(java, *pair) for pair in zip(hypotheses, references, strict=True)]
-            finally:
-                in_time = watch.is_alive()
-                watch.cancel()
-                java.kill()
-    except (OSError, ValueError) as error:
-        raise failed("METEOR", error if in_time else f"it took longer than {seconds:.0f} s") from error
-    statistics = np.array(rows).reshape(-1, STATISTICS)
-    perfect = (statistics[:, MATCHED] == statistics[:, WORDS]).all(1) & (statistics[:, CHUNKS] == 1)
-    statistics[perfect, CHUNKS] = 0  # as the program adds them up: a perfect caption has no break
-    return statistics
+    with MeteorProgram() as program:
+        return program.statistics(hypotheses, references, seconds)
+
+
+class MeteorProgram:
+    """METEOR's Java program. It takes some seconds to start; whoever comes again and again keeps it.
+
+    Raises ConfigError when Java or the program is missing.
+    """
+
+    def __init__(self) -> None:
+        if reason := why_no_meteor():
+            raise ConfigError(f"METEOR cannot be computed: {reason}")
+        command = ["java", "-Xmx2G", "-Dfile.encoding=UTF-8", "-jar", str(located(METEOR_JAR))]
+        command += ["-", "-", "-stdio", "-l", "en", "-norm"]
+        pipe = subprocess.PIPE
+        try:
+            self._java = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, encoding="utf-8")
+        except OSError as error:
+            raise failed("METEOR", error) from error
+        self._end = finalize(self, _close, self._java)
+
+    def __enter__(self) -> MeteorProgram:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._end()
+
+    def statistics(
+        self,
+        hypotheses: Sequence[Sequence[str]],
+        references: Sequence[Sequence[Sequence[str]]],
+        seconds: float | None = None,
+    ) -> Float[np.ndarray, "N 23"]:
+        """As `meteor_statistics`; the program has ended where this raises."""
+        seconds = allowed_seconds(len(hypotheses)) if seconds is None else seconds
+        watch = Timer(seconds, self._java.kill)
+        watch.start()
+        try:
+            rows = [_ask(self._java, *pair) for pair in zip(hypotheses, references, strict=True)]
+        except (OSError, ValueError) as error:
+            in_time = watch.is_alive()
+            self._end()
+            raise failed("METEOR", error if in_time else f"it took longer than {seconds:.0f} s") from error
+        finally:
+            watch.cancel()
+        statistics = np.array(rows).reshape(-1, STATISTICS)
+        perfect = (statistics[:, MATCHED] == statistics[:, WORDS]).all(1) & (statistics[:, CHUNKS] == 1)
+        statistics[perfect, CHUNKS] = 0  # as the program adds them up: a perfect caption has no break
+        return statistics
+
+
+def _close(java: subprocess.Popen[str]) -> None:
+    java.kill()
+    with suppress(BrokenPipeError):  # of a question that it did not live to read
+        java.__exit__(None, None, None)
 
 
 def meteor_of(sums: Float[np.ndarray, "S 23"]) -> Float[np.ndarray, " S"]:

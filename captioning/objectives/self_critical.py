@@ -101,7 +101,7 @@ class SelfCritical(Objective):
             [[*self.vocabulary.encode(tokenize(caption)), END] for caption in record.captions] for record in records
         ]
         for reward in self.rewards:
-            reward.prepare(references)
+            reward.prepare(references, self.vocabulary)
         self._images = {record.image_id: number for number, record in enumerate(records)}
         lengths = [len(text) - 1 for of_image in references for text in of_image]
         typical = sum(reward.weight * reward.typical for reward in self.rewards)

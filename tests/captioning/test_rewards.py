@@ -6,16 +6,19 @@ from collections import Counter
 import pytest
 
 from captioning.metrics import CiderD, rouge_l
-from captioning.rewards import Bleu4Reward, CiderDReward, LengthReward, Reward, RougeLReward
-from common.data.vocabulary import END
+from captioning.metrics.meteor import meteor, why_no_meteor
+from captioning.rewards import Bleu4Reward, CiderDReward, LengthReward, MeteorReward, Reward, RougeLReward
+from common.data.vocabulary import END, SPECIALS, Vocabulary
+from common.errors import ConfigError
 
 REFERENCES = [[[4, 5, 6, 7, END], [4, 5, 6, END]], [[8, 9, END]]]
 CAPTIONS = [[4, 5, 6, END], [4, 5, 7, 7, 9, 8], [8, 9, END], [END], [4, 5, 6, 7, 8, 9, 4, 4]]
 IMAGES = [0, 0, 1, 1, 0]
+WORDS = Vocabulary([*SPECIALS, "dogs", "run", "fast", "there", "a", "house"])
 
 
 def scores(reward: Reward) -> list[float]:
-    reward.prepare(REFERENCES)
+    reward.prepare(REFERENCES, WORDS)
     return reward.score(IMAGES, CAPTIONS).tolist()  # type: ignore[no-any-return]
 
 
@@ -53,12 +56,28 @@ def test_rouge_is_that_of_the_metric() -> None:
     assert scores(RougeLReward()) == pytest.approx(expected)
 
 
+@pytest.mark.skipif(why_no_meteor() is not None, reason=f"no METEOR: {why_no_meteor()}")
+def test_meteor_is_that_of_the_metric_on_the_words_alone() -> None:
+    texts = [WORDS.decode(caption) for caption in CAPTIONS]
+    truths = [[WORDS.decode(text) for text in REFERENCES[image]] for image in IMAGES]
+    expected = [meteor([text], [truth]) for text, truth in zip(texts[:2], truths[:2], strict=True)]
+    found = scores(MeteorReward())
+    assert found[:2] == pytest.approx(expected)
+    assert found[2:4] == [1.0, 0.0], "all words are there; none is"
+
+
+def test_without_its_program_meteor_is_refused_before_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ConfigError, match="METEOR cannot be computed"):
+        MeteorReward().prepare(REFERENCES, WORDS)
+
+
 def test_length_is_counted_in_words_from_the_nearest_reference() -> None:
     assert scores(LengthReward()) == [0.0, -2.0, 0.0, -2.0, -4.0]
 
 
 @pytest.mark.parametrize("reward", [CiderDReward(), Bleu4Reward(), RougeLReward()])
 def test_a_caption_that_is_cut_off_loses_what_its_end_is_worth(reward: Reward) -> None:
-    reward.prepare(REFERENCES)
+    reward.prepare(REFERENCES, WORDS)
     whole, cut = reward.score([0, 0], [[4, 5, 6, END], [4, 5, 6]])
     assert cut < whole

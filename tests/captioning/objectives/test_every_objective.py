@@ -40,7 +40,7 @@ class Sum(Reward):
 
     name, typical = "sum", 0.0
 
-    def prepare(self, references: Any) -> None:
+    def prepare(self, references: Any, vocabulary: Any) -> None:
         """It has no use for them."""
 
     def score(self, images: Any, captions: Any) -> Any:

@@ -71,7 +71,7 @@ class Table(Reward):
         self.worth = worth
         self.asked: list[tuple[list[int], list[list[int]]]] = []
 
-    def prepare(self, references: Any) -> None:
+    def prepare(self, references: Any, vocabulary: Any) -> None:
         self.references = references
 
     def score(self, images: Any, captions: Any) -> Any:
