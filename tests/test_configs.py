@@ -51,6 +51,8 @@ OVERLAYS = {  # configs that go after another one, and the experiments that they
     "vqa/mean_pooled": ["vqa/daquar"],
     "vqa/multiple_choice": ["vqa/scenes_demo"],
     "vqa/question_only": ["vqa/daquar", "vqa/scenes_demo"],
+    "vqa/scenes_boxes": ["vqa/scenes"],
+    "vqa/scenes_grid": ["vqa/scenes"],
     "vqa/show_ask_attend_answer": ["vqa/scenes"],
     "vqa/stacked_attention": ["vqa/daquar"],
 }
