@@ -10,6 +10,7 @@ from difflib import get_close_matches
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+EXIT_TERMINATED = 143  # 128 + SIGTERM
 
 
 class SaccadeError(Exception):
@@ -32,6 +33,10 @@ class CheckpointError(SaccadeError):
     """A checkpoint that cannot be read or does not fit."""
 
 
+class Terminated(BaseException):
+    """SIGTERM, where something must be put in order first; like KeyboardInterrupt, no fault."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """`"; did you mean 'x'?"` for the nearest known name, or the names there are when none is near."""
     names = sorted(known)
@@ -50,7 +55,8 @@ def has_lone_surrogate(text: str) -> bool:
 
 
 def run_script(main: Callable[[], None]) -> None:
-    """Run a script's `main`; a `SaccadeError` becomes one line on stderr and exit code 2, Ctrl-C exit code 130.
+    """Run a script's `main`; a `SaccadeError` becomes one line on stderr and exit code 2, Ctrl-C exit code 130,
+    `Terminated` 143.
 
     What the terminal's encoding has no signs for, as in a file name of another one, is printed as `\\xe9` or `\\u65e5`.
     """
@@ -64,6 +70,9 @@ def run_script(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
+    except Terminated:
+        print("terminated", file=sys.stderr)
+        sys.exit(EXIT_TERMINATED)
     except BrokenPipeError:  # the reader of our output has gone (`... | head`); a second one at exit must not show
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -6,14 +6,14 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from tqdm import tqdm
 
-from common.errors import EXIT_INTERRUPTED
+from common.errors import EXIT_INTERRUPTED, Terminated
 from common.training.comparison import FAILURE, LOG, Result, Run
 
 POLL = 0.1  # seconds between two looks at who has ended
@@ -30,6 +30,21 @@ class _Active(NamedTuple):
             self.log.close()
 
 
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM raises `Terminated` herein: by itself it would end this process and leave those behind that it began."""
+
+    def terminate(*_: object) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@_terminable()
 def carry_out(
     runs: Sequence[Run],
     command: Callable[[Run], Sequence[str]],
@@ -47,7 +62,7 @@ def carry_out(
         headline: of a result, for the screen.
 
     Raises:
-        KeyboardInterrupt: it was interrupted; all processes have ended.
+        KeyboardInterrupt, Terminated: it was interrupted, or sent SIGTERM; all processes have ended.
         SaccadeError: a folder cannot be written to, or holds something else.
     """
     waiting = [run for run in runs if run.result() is None]
@@ -69,6 +84,10 @@ def carry_out(
                 if fault is not None:
                     faults[each.run.folder] = fault
                 progress.ended(each.run, fault)
+    except Terminated:
+        for each in active:
+            each.process.terminate()
+        raise
     finally:
         _end(active)
         progress.close()
@@ -103,18 +122,23 @@ def _fault(run: Run, code: int) -> str | None:
 
 
 def _end(active: Sequence[_Active]) -> None:
-    """End the processes that are left. Those that heard the terminal's Ctrl-C as well are about to end themselves."""
-    for ask, patience in ((None, GRACE), (signal.SIGINT, PATIENCE), (signal.SIGKILL, PATIENCE)):
-        left = [each.process for each in active if each.process.poll() is None]
-        for process in left:
-            if ask is not None:
-                process.send_signal(ask)
-        until = time.monotonic() + patience
-        for process in left:
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(max(0.0, until - time.monotonic()))
-    for each in active:
-        each.close()
+    """End the processes that are left. Those that heard the terminal's Ctrl-C as well, or were told SIGTERM, are about
+    to end themselves. A second signal cuts the waiting short."""
+    try:
+        for ask, patience in ((None, GRACE), (signal.SIGINT, PATIENCE)):
+            left = [each.process for each in active if each.process.poll() is None]
+            for process in left:
+                if ask is not None:
+                    process.send_signal(ask)
+            until = time.monotonic() + patience
+            for process in left:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(max(0.0, until - time.monotonic()))
+    finally:
+        for each in active:
+            each.process.kill()
+            each.process.wait()
+            each.close()
 
 
 class _Screen:

@@ -7,7 +7,7 @@ import sys
 import pytest
 from torch.utils.data import DataLoader
 
-from common.errors import ImageError, nearest, run_script
+from common.errors import ImageError, Terminated, nearest, run_script
 
 
 def test_the_nearest_name_is_offered_or_all_of_them() -> None:
@@ -30,14 +30,19 @@ def test_a_fault_is_one_line_and_exit_code_2_wherever_it_was_raised(
     assert capsys.readouterr().err == "error: image a.png is an empty file\n"
 
 
-def test_control_c_is_one_line_and_exit_code_130(capsys: pytest.CaptureFixture[str]) -> None:
-    def interrupted() -> None:
-        raise KeyboardInterrupt
+@pytest.mark.parametrize(
+    ("stop", "code", "told"), [(KeyboardInterrupt, 130, "interrupted\n"), (Terminated, 143, "terminated\n")]
+)
+def test_what_ends_a_script_from_outside_is_one_line_and_the_signals_exit_code(
+    stop: type[BaseException], code: int, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped() -> None:
+        raise stop
 
     with pytest.raises(SystemExit) as ended:
-        run_script(interrupted)
-    assert ended.value.code == 130
-    assert capsys.readouterr().err == "interrupted\n"
+        run_script(stopped)
+    assert ended.value.code == code
+    assert capsys.readouterr().err == told
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])

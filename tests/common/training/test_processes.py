@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from common.errors import Terminated
 from common.training.comparison import FAILURE, LOG, RECIPE, Kind, Result, Run, runs_of
 from common.training.processes import carry_out, cores
 
@@ -111,21 +112,50 @@ def test_a_run_that_was_interrupted_interrupts_all(tmp_path: Path) -> None:
     assert not runs[1].folder.exists()
 
 
-@pytest.mark.slow
-def test_an_interruption_ends_the_processes_too(tmp_path: Path) -> None:
-    runs = runs_in(tmp_path)
-    sleep = "import os, sys, time; open(sys.argv[1] + '/pid', 'w').write(str(os.getpid())); time.sleep(60)"
+SLEEP = "import os, sys, time; open(sys.argv[1] + '/pid', 'w').write(str(os.getpid())); time.sleep(60)"
+DEAF = "import signal; [signal.signal(each, signal.SIG_IGN) for each in (signal.SIGINT, signal.SIGTERM)]; " + SLEEP
 
-    def interrupt() -> None:
+
+def send_once_at_work(runs: Sequence[Run], *signals: signal.Signals) -> None:
+    """Have these signals sent to this process, some time apart, when all runs are at work."""
+
+    def send() -> None:
         while not all((run.folder / "pid").exists() and (run.folder / "pid").read_text() for run in runs):
             time.sleep(0.05)
-        os.kill(os.getpid(), signal.SIGINT)
+        for each in signals:
+            os.kill(os.getpid(), each)
+            time.sleep(0.5)
 
-    threading.Thread(target=interrupt, daemon=True).start()
-    start = time.monotonic()
-    with pytest.raises(KeyboardInterrupt):
-        carry_out(runs, python(sleep), headline, jobs=2)
-    assert time.monotonic() - start < 30
+    threading.Thread(target=send, daemon=True).start()
+
+
+def assert_ended(runs: Sequence[Run]) -> None:
     for run in runs:
         assert (run.folder / RECIPE).exists()
         assert subprocess.run(["kill", "-0", (run.folder / "pid").read_text()], capture_output=True).returncode != 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("sent", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)])
+def test_an_interruption_ends_the_processes_too(
+    tmp_path: Path, sent: signal.Signals, raised: type[BaseException]
+) -> None:
+    runs, handler = runs_in(tmp_path), signal.getsignal(signal.SIGTERM)
+    send_once_at_work(runs, sent)
+    start = time.monotonic()
+    with pytest.raises(raised):
+        carry_out(runs, python(SLEEP), headline, jobs=2)
+    assert time.monotonic() - start < 30
+    assert_ended(runs)
+    assert signal.getsignal(signal.SIGTERM) == handler
+
+
+def test_a_second_interruption_ends_processes_that_hear_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("common.training.processes.GRACE", 60.0)
+    runs = runs_in(tmp_path)
+    send_once_at_work(runs, signal.SIGTERM, signal.SIGINT)
+    start = time.monotonic()
+    with pytest.raises((Terminated, KeyboardInterrupt)):
+        carry_out(runs, python(DEAF), headline, jobs=2)
+    assert time.monotonic() - start < 30
+    assert_ended(runs)
