@@ -116,22 +116,29 @@ class Hard(Position):
 class GumbelStraightThrough(Position):
     """One position, sampled, through which the gradient of a soft sample passes (Jang et al. 2017, section 2.2).
 
-        y = softmax((log alpha + g) / tau),  g_i ~ Gumbel(0, 1)
+        y = softmax((log alpha + n g) / tau),  g_i ~ Gumbel(0, 1)
         z = onehot(argmax y) in the context, y in its gradient
 
-    The choice is drawn from the weights alpha exactly, whatever tau; the gradient is biased, less with a small tau, and
-    noisy, less with a large one. There is no log_prob, for REINFORCE is not needed. At inference the likeliest position
-    is taken (`inference="argmax"`) or the expected context ("expectation").
+    With n = 1 the choice is drawn from the weights alpha exactly, whatever tau; the gradient is biased, less with a
+    small tau, and noisy, less with a large one. There is no log_prob, for REINFORCE is not needed. At inference the
+    likeliest position is taken (`inference="argmax"`) or the expected context ("expectation").
 
     Args:
         temperature: tau.
+        noise: n. With 0 the likeliest position is taken in training, too (Bengio et al. 2013): nothing is tried out, so
+            that it is for looks that are good already, such as those of a soft model (`start_from`).
     """
 
     kind = "hard, straight through"
 
-    def __init__(self, temperature: float = 1.0, inference: Literal["argmax", "expectation"] = "argmax") -> None:
+    def __init__(
+        self, temperature: float = 1.0, noise: float = 1.0, inference: Literal["argmax", "expectation"] = "argmax"
+    ) -> None:
         super().__init__()
+        if noise < 0:
+            raise ValueError(f"noise must be >= 0, got {noise}")
         self.relax = Softmax(temperature)
+        self.noise = noise
         self.inference = inference
 
     def forward(
@@ -157,7 +164,8 @@ class GumbelStraightThrough(Position):
     def _sample(self, weights: Float[Tensor, "B Q N"]) -> Float[Tensor, "B Q N"]:
         """z: what is zero among the weights stays so, in the gradient too."""
         log_weights = weights.clamp(min=torch.finfo(weights.dtype).tiny).log()
-        soft = self.relax(log_weights - _exponential(weights).log(), weights > 0)
+        gumbel = -_exponential(weights).log()
+        soft = self.relax(log_weights + self.noise * gumbel, weights > 0)
         hard = _one_hot(soft.argmax(-1), weights) * (weights > 0)
         return hard + (soft - soft.detach())
 

@@ -104,6 +104,20 @@ def test_inference_draws_no_random_number(inference: str, expected: Tensor) -> N
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def test_without_noise_training_takes_the_likeliest_with_the_gradient_of_the_weights() -> None:
+    logits = LOGITS.expand(2, 3, 5).clone().requires_grad_()
+    context = _attend(GumbelStraightThrough(noise=0.0).train(), logits).context
+    torch.testing.assert_close(context, torch.eye(5, dtype=torch.float64)[0].expand(2, 3, 5))
+    (found,) = torch.autograd.grad((context @ LOSSES).sum(), logits)
+    (expected,) = torch.autograd.grad((logits.softmax(-1) @ LOSSES).sum(), logits)
+    torch.testing.assert_close(found, expected)
+
+
+def test_noise_below_zero_is_refused() -> None:
+    with pytest.raises(ValueError, match="noise must be >= 0, got -1"):
+        GumbelStraightThrough(noise=-1)
+
+
 @pytest.mark.parametrize("temperature", [0.0, -1.0])
 def test_a_temperature_that_is_not_positive_is_refused(temperature: float) -> None:
     with pytest.raises(ValueError, match="temperature must be > 0"):
