@@ -26,6 +26,7 @@ from common.training.parts import find_class
 from common.training.task import LEXICONS, LINKS, TaskModule
 from common.training.wandb_run import experiment_logger
 
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")  # the others change weights, and sums over a whole data set, too
 OPTIONS = ("model", "data", "trainer", "folder", "seed_everything", "ckpt_path", "start_from")
 USAGE = (
     "usage: python scripts/train.py fit --config FILE [--config FILE ...] [--KEY VALUE ...] [--print_config | --help]"
@@ -139,7 +140,7 @@ class TrainingCLI(LightningCLI):
         """The trainer with what every run has: seeds, checkpoints, progress, Weights & Biases.
 
         Raises:
-            ConfigError: a setting of the trainer is not among those there are.
+            ConfigError: a setting of the trainer is not among those there are, or keeps weights in another precision.
         """
         given, seed = self.config_init.fit.trainer, self.config_init.fit.seed_everything
         metric = self.model.metric
@@ -152,7 +153,7 @@ class TrainingCLI(LightningCLI):
         if logger in (None, True) and not given.fast_dev_run:
             logger = experiment_logger(self.folder, self.run_name)
         try:
-            return super().instantiate_trainer(
+            trainer = super().instantiate_trainer(
                 logger=logger,
                 callbacks=[*_as_list(given.callbacks), *callbacks],
                 plugins=[*_as_list(given.plugins), WholeFileIO()],
@@ -161,6 +162,12 @@ class TrainingCLI(LightningCLI):
             )
         except ValueError as error:
             raise ConfigError(f"trainer: {one_line(error)}") from error
+        if trainer.precision not in PRECISIONS:
+            raise ConfigError(
+                f"trainer.precision must be {PRECISIONS[0]}, or {' or '.join(PRECISIONS[1:])} to compute in less, not "
+                f"{trainer.precision}: weights are kept in float32"
+            )
+        return trainer
 
     def before_fit(self) -> None:
         """See that the checkpoint to resume from fits the model, or begin with the weights of another training.
