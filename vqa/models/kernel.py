@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -18,6 +18,9 @@ MOST = 20_000  # questions: each pair of them has a number in memory
 ROWS = 256  # of the kernel that are worked out at once
 LEAST = 1e-4  # of a deviation that is divided by, and of a score before its logarithm
 MEMORY = ("phrases", "rarity", "mean", "deviation", "asked", "shares", "seen", "owner", "dual")
+
+# question, place in `phrases` and share in p of each phrase that is known
+Weighed: TypeAlias = tuple[Int[Tensor, " K"], Int[Tensor, " K"], Float[Tensor, " K"]]
 
 
 class KernelRidge(VQAModel):
@@ -90,11 +93,9 @@ class KernelRidge(VQAModel):
         if not hasattr(self, "dual"):
             return VQAOutput(self.bias.expand(*keep.shape[:2], -1))
         with torch.no_grad(), torch.autocast(keep.device.type, enabled=False):
-            row, place, share = self._weighed(self._phrases(tokens.flatten(0, 1), keep.flatten(0, 1)))
-            questions = share.new_zeros(keep[..., 0].numel(), len(self.phrases))  # [B*Q G]
-            questions[row, place] = share
-            owner = torch.arange(len(keep), device=keep.device).repeat_interleave(keep.shape[1])
-            scores = self._kernel(questions, self._standard(pooled(features))[owner]) @ self.dual
+            asked = self._weighed(self._phrases(tokens.flatten(0, 1), keep.flatten(0, 1)))
+            looks = self._standard(pooled(features)).repeat_interleave(keep.shape[1], 0)  # [B*Q F]
+            scores = self._kernel(asked, looks) @ self.dual
         return VQAOutput(scores.clamp(min=LEAST).log().unflatten(0, keep.shape[:2]) + self.bias)
 
     @torch.no_grad()
@@ -156,8 +157,8 @@ class KernelRidge(VQAModel):
         self._keep("asked", torch.stack([row, place]))
         self._keep("shares", share)
 
-    def _weighed(self, asked: Int[Tensor, "2 S"]) -> tuple[Int[Tensor, " K"], Int[Tensor, " K"], Float[Tensor, " K"]]:
-        """Question, place in `phrases` and share in p of each phrase that is known."""
+    def _weighed(self, asked: Int[Tensor, "2 S"]) -> Weighed:
+        """Those that are known of the phrases that each question was asked with."""
         place = torch.searchsorted(self.phrases, asked[1].contiguous()).clamp(max=len(self.phrases) - 1)
         known = self.phrases[place] == asked[1]
         row, place = asked[0, known], place[known]
@@ -177,20 +178,22 @@ class KernelRidge(VQAModel):
         halves = ((pictures - self.mean) / self.deviation).unflatten(1, (2, -1))
         return normalize(halves, dim=-1).flatten(1) / 2**0.5
 
-    def _kernel(self, questions: Float[Tensor, "M G"], pictures: Float[Tensor, "M F"]) -> Float[Tensor, "M N"]:
-        """k of questions, each with its picture, and those in memory."""
+    def _kernel(self, asked: Weighed, pictures: Float[Tensor, "M F"]) -> Float[Tensor, "M N"]:
+        """k of M questions, each with its picture, and those in memory."""
+        row, place, share = asked
+        questions = share.new_zeros(len(self.phrases), len(pictures))
+        questions[place, row] = share
         size = len(self.owner), len(self.phrases)
         rows = torch.sparse_coo_tensor(self.asked, self.shares, size, check_invariants=True)
-        alike = torch.sparse.mm(rows, questions.T.contiguous()).T
+        alike = torch.sparse.mm(rows, questions).T
         return alike.square() * (1 + self.picture_weight * (pictures @ self.seen.T)[:, self.owner])
 
     def _solve(self, scores: Float[Tensor, "N A"]) -> None:
         rows = []
         for part in torch.arange(len(scores), device=scores.device).split(ROWS):
             mine = (self.asked[0] >= part[0]) & (self.asked[0] <= part[-1])
-            questions = scores.new_zeros(len(part), len(self.phrases))
-            questions[self.asked[0, mine] - part[0], self.asked[1, mine]] = self.shares[mine]
-            rows.append(self._kernel(questions, self.seen[self.owner[part]]))
+            row, place = self.asked[:, mine]
+            rows.append(self._kernel((row - part[0], place, self.shares[mine]), self.seen[self.owner[part]]))
         kernel = torch.cat(rows)
         kernel.diagonal().add_(self.ridge)
         self._keep("dual", torch.cholesky_solve(scores, torch.linalg.cholesky(kernel)))
