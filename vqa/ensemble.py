@@ -120,8 +120,7 @@ def expected_gains(
         elif similarity is None:
             raise ConfigError(f"--expect {measure} reckons with WUPS: give --similarity as well")
         else:
-            wups = Wups(similarity, float(measure))
-            gains += torch.tensor([[wups(answer, (true,)) for true in answers] for answer in answers])
+            gains += torch.from_numpy(Wups(similarity, float(measure)).of_each(answers, answers))
     return gains / len(measures)
 
 

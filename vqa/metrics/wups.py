@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import TypeAlias
 from zipfile import BadZipFile
 
 import numpy as np
+from jaxtyping import Float
 
 from common.errors import ConfigError, DataError
 
@@ -36,17 +37,28 @@ class Wups:
         """The smaller of two products: over predicted items of the best match in the truth, and over true items of the
         best match in the prediction. The mean over annotators where there are several (average consensus).
         """
-        return sum(self._one(answer_items(prediction), answer_items(answer)) for answer in answers) / len(answers)
+        return float(self.of_each([prediction], answers).mean())
 
-    def _one(self, predicted: Sequence[str], true: Sequence[str]) -> float:
-        near = [[self._weighted(p, t) for t in true] for p in predicted]
-        return min(math.prod(map(max, near)), math.prod(map(max, zip(*near, strict=True))))
+    def of_each(self, predictions: Sequence[str], answers: Sequence[str]) -> Float[np.ndarray, "P A"]:
+        """WUPS of each prediction with each answer as the truth."""
+        predicted, rows = _laid_out(predictions)
+        true, columns = _laid_out(answers)
+        near = np.array([[self._weighted(p, t) for t in true] for p in predicted])
+        forth = np.multiply.reduceat(np.maximum.reduceat(near, columns, 1), rows, 0)
+        back = np.multiply.reduceat(np.maximum.reduceat(near, rows, 0), columns, 1)
+        return np.minimum(forth, back)
 
     def _weighted(self, first: str, second: str) -> float:
         if first == second:
             return 1.0
         similarity = self.similarity(first, second)
         return similarity if similarity >= self.threshold else FAR * similarity
+
+
+def _laid_out(answers: Sequence[str]) -> tuple[list[str], list[int]]:
+    """The items of all answers in a row, and where in it each answer begins."""
+    items = [answer_items(answer) for answer in answers]
+    return list(chain(*items)), [0, *accumulate(map(len, items[:-1]))]
 
 
 class WupTable:
