@@ -15,6 +15,7 @@ from common.data.records import CaptionRecord, Prediction
 from common.data.scenes import named_pairs
 from common.explain.grounding import PointingGame, object_mentions
 from common.search import Draws, Search
+from common.training.sharing import is_first
 
 
 def caption_all(
@@ -30,7 +31,7 @@ def caption_together(
 ) -> dict[int | str, Prediction]:
     """The same by several captioners, each with a loader of its own of the same pictures in the same order."""
     predictions: dict[int | str, Prediction] = {}
-    progress = tqdm(loaders[0], desc="captions", unit="batch")
+    progress = tqdm(loaders[0], desc="captions", unit="batch", disable=not is_first())
     for batches in zip(progress, *loaders[1:], strict=True):
         found = ensemble.caption([batch.visual.to(ensemble.device) for batch in batches], search)
         predictions.update({record.image_id: each for record, each in zip(batches[0].records, found, strict=True)})

@@ -16,6 +16,7 @@ from common.data.batches import ImageBatch
 from common.data.records import Prediction
 from common.errors import CheckpointError, ConfigError, DataError
 from common.training.checkpoints import load_module
+from common.training.sharing import is_first
 from vqa.data import VQABatch
 from vqa.heads import ClassHead, Ranked
 from vqa.heads.base import rank
@@ -94,7 +95,7 @@ class VQAEnsemble:
 def answer_together(ensemble: VQAEnsemble, loaders: Sequence[Iterable[VQABatch]]) -> dict[int | str, Prediction]:
     """An answer to each question by question id; each member has a loader of its own of the same questions."""
     predictions: dict[int | str, Prediction] = {}
-    progress = tqdm(loaders[0], desc="answers", unit="batch")
+    progress = tqdm(loaders[0], desc="answers", unit="batch", disable=not is_first())
     for batches in zip(progress, *loaders[1:], strict=True):
         asked = [[Question.of(record) for record in records] for records in batches[0].records]
         found = ensemble.answer([batch.visual.to(ensemble.device) for batch in batches], asked)

@@ -43,7 +43,7 @@ def own_device(device: torch.device) -> torch.device:
 
 
 def is_first() -> bool:
-    """Whether this is the process that prints and writes."""
+    """Whether this is the process that prints, shows how far it has come, and writes."""
     return place_among_processes()[0] == 0
 
 
