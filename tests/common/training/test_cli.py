@@ -96,7 +96,7 @@ def test_a_run_in_the_way_is_not_overwritten_but_resumed(config: str, tmp_path: 
         (["--model.init_args.dropout=much"], "model.dropout: Expected a float. Got value: much"),
         (["--model.init_args.optimisation.schedule=bumpy"], "Literal['constant', 'cosine', 'linear']"),
         (["--trainer.max_epochs=many"], "trainer.max_epochs: Expected a int"),
-        (["--trainer.precision=bf16-true"], "must be 32-true, or bf16-mixed or 16-mixed to compute in less, not bf16-"),
+        (["--trainer.precision=bf16-true"], "must be one of 32-true, bf16-mixed, 16-mixed, not bf16-true"),
         (
             ["--model.init_args.layer.init_args.out_featurs=2"],
             "has no setting 'out_featurs'; did you mean 'out_features'?",
