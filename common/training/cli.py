@@ -164,8 +164,8 @@ class TrainingCLI(LightningCLI):
             raise ConfigError(f"trainer: {one_line(error)}") from error
         if trainer.precision not in PRECISIONS:
             raise ConfigError(
-                f"trainer.precision must be one of {', '.join(PRECISIONS)}, not {trainer.precision}: weights are kept in "
-                "float32"
+                f"trainer.precision must be one of {', '.join(PRECISIONS)}, not {trainer.precision}: "
+                "weights are kept in float32"
             )
         return trainer
 
