@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from common.attention import VisualFeatures
+from common.attention.places import centre_sinusoids
 from common.attention.squash import FastTanh
 from common.encoders import TextEncoder
 
@@ -70,6 +71,15 @@ class VQAModel(nn.Module, ABC):
 def region_embedding(region_dim: int, dim: int, dropout: float = 0.0) -> nn.Module:
     """tanh(W v + b) of the regions [.. region_dim] in the width of the words."""
     return nn.Sequential(nn.Linear(region_dim, dim), FastTanh(), nn.Dropout(dropout))
+
+
+def embedded(embed: nn.Module, features: VisualFeatures, places: bool) -> Float[Tensor, "B R D"]:
+    """The regions through their embedding, and then with their places (`centre_sinusoids`) added, if these are wanted:
+    among the features they drown in the embedding's tanh."""
+    regions: Float[Tensor, "B R D"] = embed(features.values)
+    if places:
+        regions = regions + centre_sinusoids(features.layout, regions.shape[-1]).to(regions.dtype)
+    return regions
 
 
 def perceptron(dim: int, hidden_dim: int, answers: int, dropout: float) -> nn.Module:

@@ -10,10 +10,9 @@ from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
 from common.attention import CoAttention, RecursiveEncoding, VisualFeatures
-from common.attention.places import centre_sinusoids
 from common.encoders import TextEncoder
 from common.errors import ConfigError, nearest
-from vqa.models.base import VQAModel, VQAOutput, region_embedding
+from vqa.models.base import VQAModel, VQAOutput, embedded, region_embedding
 
 
 @runtime_checkable
@@ -47,8 +46,7 @@ class HierarchicalCoAttention(VQAModel):
         dropout: of the regions' embedding and before each layer of the answer, as in the released code.
         embed_regions: False takes the regions as the encoder gives them, for attention that tells their features apart
             (`MixedSources`); the text's width must then be theirs.
-        places: adds each region's place (`centre_sinusoids`) to its embedding, for questions of where things are:
-            places among the features themselves drown in the embedding's tanh.
+        places: adds each region's place to its embedding (`embedded`), for questions of where things are.
     """
 
     def __init__(
@@ -83,9 +81,7 @@ class HierarchicalCoAttention(VQAModel):
 
     def forward(self, features: VisualFeatures, tokens: Int[Tensor, "B Q T"], keep: Bool[Tensor, "B Q T"]) -> VQAOutput:
         """Logits [B Q A] for the questions [B Q T] about each picture; its regions are embedded once for all."""
-        regions = self.embed_regions(features.values)  # [B R D]
-        if self.places:
-            regions = regions + centre_sinusoids(features.layout, regions.shape[-1]).to(regions.dtype)
+        regions = embedded(self.embed_regions, features, self.places)
         text = self.text(tokens.flatten(0, 1), keep.flatten(0, 1))
         chosen = [
             words for name, words in zip(self.text.level_names, text.levels, strict=True) if name in self.level_names

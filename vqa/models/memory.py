@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from common.attention import AttentionMechanism, AttentionOutput, StackedAttention, VisualFeatures
 from common.encoders import FactEncoder, TextEncoder
-from vqa.models.base import VQAModel, VQAOutput, one_level, region_embedding, summarise
+from vqa.models.base import VQAModel, VQAOutput, embedded, one_level, region_embedding, summarise
 from vqa.questions import Texts
 
 AttentionMaker = Callable[..., AttentionMechanism]
@@ -26,6 +26,7 @@ class StackedAttentionNetwork(VQAModel):
 
     Args:
         attention: makes the hops; None takes `StackedAttention`.
+        places: adds each region's place to its embedding (`embedded`), for questions of where things are.
     """
 
     level_names = ("question",)
@@ -37,9 +38,11 @@ class StackedAttentionNetwork(VQAModel):
         text: TextEncoder,
         attention: AttentionMaker | None = None,
         dropout: float = 0.5,
+        places: bool = False,
     ) -> None:
         super().__init__()
         self.text = text
+        self.places = places
         self.embed_regions = region_embedding(region_dim, text.dim)
         self.attention = (attention or StackedAttention)(query_dim=text.dim, key_dim=text.dim)
         self.kind, self.part_axis = self.attention.kind, self.attention.part_axis
@@ -48,7 +51,8 @@ class StackedAttentionNetwork(VQAModel):
     def forward(self, features: VisualFeatures, tokens: Int[Tensor, "B Q T"], keep: Bool[Tensor, "B Q T"]) -> VQAOutput:
         """Logits [B Q A] for the questions [B Q T] about each picture."""
         question = summarise(self.text, tokens, keep)
-        looked = look_at_regions(self.attention, question, self.embed_regions(features.values), features)
+        regions = embedded(self.embed_regions, features, self.places)
+        looked = look_at_regions(self.attention, question, regions, features)
         logits = self.classify(question + looked.context)
         return VQAOutput(logits, one_level(looked.weights), region_parts=one_level(looked.parts))
 

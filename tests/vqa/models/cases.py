@@ -71,6 +71,7 @@ MODELS: dict[str, Callable[[], VQAModel]] = {
         *SIZES, HierarchicalTextEncoder(WORDS, DIM, layers=1), lambda dim, query_dim, key_dim: ParallelCoAttention(dim)
     ),
     "stacked, lstm": lambda: StackedAttentionNetwork(*SIZES, lstm()),
+    "stacked, places": lambda: StackedAttentionNetwork(*SIZES, lstm(), places=True),
     "stacked, cnn, code": lambda: StackedAttentionNetwork(
         *SIZES,
         ConvolutionalTextEncoder(WORDS, (1, 2, 1), embedding_dim=3),

@@ -109,3 +109,13 @@ def test_no_facts_are_an_empty_memory(name: str) -> None:
     found = model(features, tokens, keep, empty)
     torch.testing.assert_close(found.logits, none.logits)
     assert not found.fact_weights.any()
+
+
+def test_hops_tell_regions_apart_by_their_places_only_where_these_are_asked_for() -> None:
+    features, (tokens, keep) = pictures(), questions([[4], [3]])
+    same = VisualFeatures(features.values[:, :1].expand_as(features.values), features.keep, features.layout)
+    for name, places in (("stacked, lstm", False), ("stacked, places", True)):
+        weights = build(name)(same, tokens, keep).region_weights
+        assert weights is not None
+        seen = weights[1].flatten(0, 1)  # of a picture without padding
+        assert torch.allclose(seen, seen[:, :1]) is not places
