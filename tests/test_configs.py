@@ -29,6 +29,7 @@ OVERLAYS = {  # configs that go after another one, and the experiments that they
     "captioning/aoa": ["captioning/flickr8k", "captioning/scenes_demo"],
     "captioning/adaptive": ["captioning/flickr8k", "captioning/scenes_demo"],
     "captioning/fast": ["captioning/flickr8k", "captioning/scenes_demo"],
+    "captioning/flickr8k_288": ["captioning/flickr8k"],
     "captioning/hard": ["captioning/flickr8k", "captioning/scenes_demo"],
     "captioning/local": ["captioning/flickr8k", "captioning/scenes_demo"],
     "captioning/meshed": ["captioning/flickr8k", "captioning/scenes_demo"],
