@@ -89,6 +89,9 @@ class MeteorProgram:
             in_time = watch.is_alive()
             self._end()
             raise failed("METEOR", error if in_time else f"it took longer than {seconds:.0f} s") from error
+        except BaseException:  # an interruption may leave an answer unread, which would be taken for the next one
+            self._end()
+            raise
         finally:
             watch.cancel()
         statistics = np.array(rows).reshape(-1, STATISTICS)

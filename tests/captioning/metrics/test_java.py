@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ import pytest
 import captioning.metrics.spice
 from captioning.metrics import score_captions
 from captioning.metrics.java import TOKENIZER_JAR, why_not
-from captioning.metrics.meteor import STATISTICS, meteor_of, meteor_statistics
+from captioning.metrics.meteor import STATISTICS, MeteorProgram, meteor_of, meteor_statistics
 from captioning.metrics.spice import spice, why_no_spice
 from captioning.metrics.tokens import split_captions
 from common.errors import ConfigError
@@ -61,6 +61,30 @@ def test_meteors_answer_must_have_all_its_numbers(fake_java: FakeJava) -> None:
     fake_java("read line; echo 1 2 3")
     with pytest.raises(ConfigError, match=f"it gave 3 numbers where {STATISTICS} were due"):
         meteor_statistics(HYPOTHESES, REFERENCES)
+
+
+def test_a_meteor_that_was_interrupted_answers_no_more(fake_java: FakeJava) -> None:
+    class Interrupted(list[list[str]]):
+        def __iter__(self) -> Iterator[list[str]]:
+            yield from super().__iter__()
+            raise KeyboardInterrupt
+
+    fake_java(f"while read line; do echo {'1 ' * STATISTICS}; done")
+    program = MeteorProgram()
+    for _ in range(2):
+        assert program.statistics(HYPOTHESES, REFERENCES).shape == (1, STATISTICS)
+    with pytest.raises(KeyboardInterrupt):
+        program.statistics(Interrupted(HYPOTHESES), REFERENCES)
+    with pytest.raises(ConfigError, match="METEOR's Java program failed"):
+        program.statistics(HYPOTHESES, REFERENCES)
+
+
+def test_a_meteor_that_was_killed_between_two_questions_is_told_of(fake_java: FakeJava) -> None:
+    fake_java(f"read line; echo {'1 ' * STATISTICS}")
+    program = MeteorProgram()
+    program.statistics(HYPOTHESES, REFERENCES)
+    with pytest.raises(ConfigError, match="METEOR's Java program failed"):
+        program.statistics(HYPOTHESES, REFERENCES)
 
 
 def test_without_its_parser_spice_says_what_is_missing() -> None:
