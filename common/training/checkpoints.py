@@ -220,17 +220,12 @@ def _take_over(module: nn.Module, part: str, path: str | Path, content: Mapping[
     state = {
         name.removeprefix(prefix): value for name, value in content["state_dict"].items() if name.startswith(prefix)
     }
-    while isinstance(module, VisualEncoder) and module.wraps and not _holds(state, module.wraps):
+    while isinstance(module, VisualEncoder) and module.wraps and state.keys().isdisjoint(module.state_dict()):
         module = module.get_submodule(module.wraps)
     misfit = _first_misfit(module, state)
     if misfit is not None:
         raise CheckpointError(f"the {part} of {path} is another one: {misfit}")
     module.load_state_dict(state)
-
-
-def _holds(state: Mapping[str, Any], part: str) -> bool:
-    """Whether any of a checkpoint's names are of this part."""
-    return any(name.startswith(f"{part}.") for name in state)
 
 
 def _settings(hyper_parameters: Mapping[str, Any], expected: type[TaskModule]) -> dict[str, Any]:

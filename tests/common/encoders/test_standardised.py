@@ -9,7 +9,7 @@ import torch
 from common.attention import VisualFeatures
 from common.attention.places import corner_features
 from common.data.batches import ImageBatch
-from common.encoders import StandardisedEncoder, VisualEncoder
+from common.encoders import StandardisedEncoder, StoredRegions, VisualEncoder
 from common.errors import CheckpointError
 from common.training.checkpoints import build_encoder
 from common.training.parts import Part, build
@@ -125,3 +125,14 @@ def test_a_checkpoints_grid_is_taken_over_under_boxes_and_standardised(tmp_path:
     recipe: Part = {"class_path": "common.encoders.StandardisedEncoder", "init_args": {"encoder": boxed}}
     taken = build_encoder(recipe, str(path)).get_submodule("encoder.grid").eval()
     torch.testing.assert_close(taken(pictures(1)).values, grid.eval()(pictures(1)).values)
+
+
+def test_what_was_seen_of_stored_regions_is_taken_over(tmp_path: Path) -> None:
+    encoder, path = StandardisedEncoder(StoredRegions("any", dim=2)), tmp_path / "best.ckpt"
+    encoder.count += 3
+    state = {f"encoder.{name}": value for name, value in encoder.state_dict().items()}
+    torch.save({"saccade": {"format": 1}, "state_dict": state, "hyper_parameters": {}}, path)
+    stored: Part = {"class_path": "common.encoders.StoredRegions", "init_args": {"name": "any", "dim": 2}}
+    recipe: Part = {"class_path": "common.encoders.StandardisedEncoder", "init_args": {"encoder": stored}}
+    taken = build_encoder(recipe, str(path))
+    assert taken.get_buffer("count") == 3
