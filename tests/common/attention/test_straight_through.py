@@ -23,17 +23,17 @@ def _attend(
     return position(logits, logits, values, keep, Softmax(), position.begin(keep))
 
 
-@pytest.mark.parametrize("temperature", [0.3, 1.0, 4.0])
-def test_the_gradient_is_that_of_the_soft_sample(temperature: float) -> None:
+@pytest.mark.parametrize(("temperature", "noise"), [(0.3, 1.0), (1.0, 1.0), (4.0, 1.0), (1.0, 0.3)])
+def test_the_gradient_is_that_of_the_soft_sample(temperature: float, noise: float) -> None:
     logits = torch.randn(3, 2, 5, dtype=torch.float64, requires_grad=True)
     values = torch.randn(3, 5, 4, dtype=torch.float64, requires_grad=True)
     upstream = torch.randn(3, 2, 4, dtype=torch.float64)
-    position = GumbelStraightThrough(temperature).train()
+    position = GumbelStraightThrough(temperature, noise).train()
     torch.manual_seed(1)
     context = _attend(position, logits, values=values).context
     to_logits, to_values = torch.autograd.grad(context, (logits, values), upstream)
     torch.manual_seed(1)
-    gumbel = -torch.empty(3, 2, 5, dtype=torch.float64).exponential_().log()
+    gumbel = -noise * torch.empty(3, 2, 5, dtype=torch.float64).exponential_().log()
     expected_to_values = torch.zeros(3, 5, 4, dtype=torch.float64)
     for b in range(3):
         for q in range(2):
