@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,9 @@ OVERLAYS = {  # configs that go after another one, and the experiments that they
     "captioning/scheduled_sampling": ["captioning/flickr8k", "captioning/scenes_demo"],
     "captioning/self_critical": ["captioning/flickr8k", "captioning/scenes_demo"],
     "captioning/self_critical_bleu": ["captioning/flickr8k", "captioning/scenes_demo"],
-    "captioning/self_critical_meteor": ["captioning/flickr8k"],
+    "captioning/self_critical_meteor": ["captioning/flickr8k", "captioning/scenes_demo"],
     "captioning/scenes_adaptive": ["captioning/scenes"],
-    "captioning/straight_through": ["captioning/flickr8k"],
+    "captioning/straight_through": ["captioning/flickr8k", "captioning/scenes_demo"],
     "captioning/supervised_attention": ["captioning/flickr8k", "captioning/scenes_demo"],
     "captioning/sca": ["captioning/flickr8k"],
     "captioning/regions": ["captioning/flickr8k"],
@@ -59,11 +60,11 @@ OVERLAYS = {  # configs that go after another one, and the experiments that they
     "vqa/show_ask_attend_answer": ["vqa/scenes"],
     "vqa/stacked_attention": ["vqa/daquar"],
 }
-COMPARISONS = {
-    "compare/captioning": "captioning/scenes_demo",
-    "compare/daquar": "vqa/daquar",
-    "compare/scenes": "vqa/scenes",
-    "compare/vqa": "vqa/scenes_demo",
+COMPARISONS = {  # and the base experiments, of one file or two
+    "compare/captioning": ["captioning/scenes_demo"],
+    "compare/daquar": ["vqa/daquar"],
+    "compare/scenes": ["vqa/scenes", "vqa/scenes_boxes"],
+    "compare/vqa": ["vqa/scenes_demo"],
 }
 FILES = sorted(str(path.relative_to(CONFIGS).with_suffix("")) for path in CONFIGS.rglob("*.yaml"))
 DATA_SETS = [name for name in FILES if name.startswith("data/")]  # go after any experiment of their task
@@ -79,7 +80,7 @@ DATA = {"joint": "common.training.joint"}  # where the data modules are that are
 
 def kinds(name: str) -> list[Kind]:
     """The kinds of a comparison, merged into its base."""
-    return read_kinds(CONFIGS / f"{name}.yaml", read_config(CONFIGS / f"{COMPARISONS[name]}.yaml"))
+    return read_kinds(CONFIGS / f"{name}.yaml", compose(files(*COMPARISONS[name])))
 
 
 def files(*names: str) -> list[str]:
@@ -114,7 +115,7 @@ def test_a_kind_of_a_comparison_is_composed_and_its_model_put_together(
     name: str, kind: Kind, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = [f"--{key}={json.dumps(value)}" for key, value in kind.recipe.items()]
-    check(printed([*options, "--folder=runs/any"], capsys), COMPARISONS[name].split("/")[0])
+    check(printed([*options, "--folder=runs/any"], capsys), COMPARISONS[name][0].split("/")[0])
 
 
 def check(config: dict[str, Any], task: str) -> None:
@@ -141,7 +142,7 @@ def test_a_data_set_goes_after_an_experiment_and_its_sources_are_put_together(na
 
 
 def test_every_overlay_and_every_base_is_there() -> None:
-    assert {*OVERLAYS, *COMPARISONS, *COMPARISONS.values()} <= set(FILES)
+    assert {*OVERLAYS, *COMPARISONS, *chain(*COMPARISONS.values())} <= set(FILES)
     assert {name for names in COMBINATIONS for name in names} <= set(FILES)
 
 
