@@ -121,8 +121,7 @@ class GumbelStraightThrough(Position):
 
     With n = 1 the choice is drawn from the weights alpha exactly, whatever tau; the gradient is biased, less with a
     small tau, and noisy, less with a large one. There is no log_prob, for REINFORCE is not needed. At inference the
-    likeliest position is taken, with the same gradient (`inference="argmax"`; `SelfCritical` learns so), or the
-    expected context ("expectation").
+    likeliest position is taken (`inference="argmax"`) or the expected context ("expectation").
 
     Args:
         temperature: tau.
@@ -154,15 +153,19 @@ class GumbelStraightThrough(Position):
     ) -> AttentionOutput:
         """Context [B Q D] and weights [B Q N], the alpha above; zero where nothing is valid."""
         weights = distribution(logits, keep.unsqueeze(1))
-        expected = not self.training and self.inference == "expectation"
-        return AttentionOutput(expected_value(weights if expected else self._taken(weights), values), weights)
+        if self.training:
+            taken = self._sample(weights)
+        elif self.inference == "argmax":
+            taken = _one_hot(weights.argmax(-1), weights) * keep.unsqueeze(1)
+        else:
+            taken = weights
+        return AttentionOutput(expected_value(taken, values), weights)
 
-    def _taken(self, weights: Float[Tensor, "B Q N"]) -> Float[Tensor, "B Q N"]:
+    def _sample(self, weights: Float[Tensor, "B Q N"]) -> Float[Tensor, "B Q N"]:
         """z: what is zero among the weights stays so, in the gradient too."""
-        scores = weights.clamp(min=torch.finfo(weights.dtype).tiny).log()
-        if self.training and self.noise:
-            scores = scores - self.noise * _exponential(weights).log()
-        soft = self.relax(scores, weights > 0)
+        log_weights = weights.clamp(min=torch.finfo(weights.dtype).tiny).log()
+        gumbel = -_exponential(weights).log()
+        soft = self.relax(log_weights + self.noise * gumbel, weights > 0)
         hard = _one_hot(soft.argmax(-1), weights) * (weights > 0)
         return hard + (soft - soft.detach())
 
