@@ -123,11 +123,12 @@ class MeteorReward(Reward):
 
     def score(self, images: Sequence[int], captions: Sequence[WordIds]) -> Float[np.ndarray, " N"]:
         """METEOR of each caption; of several that are the same it is asked once."""
-        asked = list(dict.fromkeys(zip(images, map(tuple, captions), strict=True)))
+        pairs = list(zip(images, map(tuple, captions), strict=True))
+        asked = list(dict.fromkeys(pairs))
         hypotheses = [self.vocabulary.decode(caption) for _, caption in asked]
         found = meteor_of(self.program.statistics(hypotheses, [self.references[image] for image, _ in asked]))
         scores = dict(zip(asked, found, strict=True))
-        return np.array([scores[pair] for pair in zip(images, map(tuple, captions), strict=True)])
+        return np.array([scores[pair] for pair in pairs])
 
 
 class LengthReward(_AgainstReferences):

@@ -77,9 +77,7 @@ def carry_out(
                 progress.begins(run)
                 active.append(_start(run, command(run), jobs))
             time.sleep(POLL)
-            for each in [each for each in active if each.process.poll() is not None]:
-                active.remove(each)
-                each.close()
+            for each in _take_ended(active):
                 fault = _fault(each.run, each.process.returncode)
                 if fault is not None:
                     faults[each.run.folder] = fault
@@ -108,6 +106,15 @@ def _start(run: Run, command: Sequence[str], jobs: int) -> _Active:
     return _Active(run, subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment), log)
 
 
+def _take_ended(active: list[_Active]) -> list[_Active]:
+    """Those that have ended, out of the list."""
+    ended = [each for each in active if each.process.poll() is not None]
+    for each in ended:
+        active.remove(each)
+        each.close()
+    return ended
+
+
 def _fault(run: Run, code: int) -> str | None:
     """Why a run that has ended has no result: in its own words, or by the code that it ended with."""
     if code == EXIT_INTERRUPTED:
@@ -125,20 +132,23 @@ def _end(active: Sequence[_Active]) -> None:
     """End the processes that are left. Those that heard the terminal's Ctrl-C as well, or were told SIGTERM, are about
     to end themselves. A second signal cuts the waiting short."""
     try:
-        for ask, patience in ((None, GRACE), (signal.SIGINT, PATIENCE)):
-            left = [each.process for each in active if each.process.poll() is None]
-            for process in left:
-                if ask is not None:
-                    process.send_signal(ask)
-            until = time.monotonic() + patience
-            for process in left:
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(max(0.0, until - time.monotonic()))
+        _wait(active, GRACE)
+        for each in active:
+            each.process.send_signal(signal.SIGINT)  # nothing, to one that has ended
+        _wait(active, PATIENCE)
     finally:
         for each in active:
             each.process.kill()
             each.process.wait()
             each.close()
+
+
+def _wait(active: Sequence[_Active], patience: float) -> None:
+    """Until all have ended, or for so many seconds."""
+    until = time.monotonic() + patience
+    for each in active:
+        with suppress(subprocess.TimeoutExpired):
+            each.process.wait(max(0.0, until - time.monotonic()))
 
 
 class _Screen:
