@@ -16,6 +16,7 @@ from common.attention.distributions import Distribution
 from common.attention.maps import Boxes, Grid
 from common.attention.mechanism import expected_value
 from common.attention.memory import MemoryNetwork, require_own_values
+from common.attention.places import centre_sinusoids
 
 
 def snake_order(height: int, width: int, device: torch.device | None = None) -> Int[Tensor, " N"]:
@@ -129,7 +130,10 @@ class DynamicMemory(MemoryNetwork[DynamicSlots]):
 
     Args:
         episode: "gru", the attention GRU, is what the paper means by DMN+. "soft", the weighted sum, needs no loop over
-            the regions at each hop: take it for captions, which look again at each word.
+            the regions at each hop: take it for captions, which look again at each word, and where the regions have no
+            order that means something, as boxes have none.
+        positions: adds to each fact where its slot lies (`centre_sinusoids`), if it has a place, for questions of where
+            things are: what the fusion's GRUs read of it is lost among all else.
     """
 
     kind = "dynamic memory"
@@ -141,9 +145,11 @@ class DynamicMemory(MemoryNetwork[DynamicSlots]):
         hops: int = 3,
         hidden_dim: int = 512,
         episode: Literal["gru", "soft"] = "gru",
+        positions: bool = False,
         distribution: Distribution | None = None,
     ) -> None:
         super().__init__(query_dim, key_dim, hops, distribution)
+        self.positions = positions
         self.fusion = InputFusion(key_dim)
         # The halves of W_1 for question and memory, apart: the first is the same at every hop.
         self.compare_question = nn.Linear(2 * key_dim, hidden_dim)
@@ -168,6 +174,9 @@ class DynamicMemory(MemoryNetwork[DynamicSlots]):
         order = reading_order(keep, layout)
         keep = keep.gather(1, order)
         facts = self.fusion(_rows(keys, order), keep)
+        if self.positions and layout is not None:
+            places = centre_sinusoids(layout, facts.shape[-1]).to(facts.dtype).expand_as(facts)
+            facts = facts + _rows(places, order) * keep.unsqueeze(-1)
         return DynamicSlots(facts, self.episode.prepare(facts), keep, order.argsort(1))
 
     def recall(

@@ -131,6 +131,10 @@ MECHANISMS: dict[str, Kind] = {
         lambda: DynamicMemory(QUERY, KEY, hops=2, hidden_dim=5, episode="soft"),
         frozenset({"single", "permutation", "uniform"}),
     ),
+    "dynamic memory, with positions": Kind(
+        lambda: DynamicMemory(QUERY, KEY, hops=2, hidden_dim=5, positions=True),
+        frozenset({"single", "permutation", "uniform"}),
+    ),
     "multi-dimensional": Kind(lambda: MultiDimensional(QUERY, KEY, hidden_dim=5)),
     "source2token": Kind(lambda: SourceToToken(KEY, hidden_dim=5)),
     # "single": the context is the region with its features weighed

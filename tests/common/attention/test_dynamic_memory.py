@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from common.attention import Boxes, DynamicMemory, Grid
 from common.attention.dynamic_memory import GRUEpisode, InputFusion, reading_order, snake_order
+from common.attention.places import centre_sinusoids
 from tests.common.attention import reference_memory
 from tests.common.attention.cases import WIDTH, Problem, problems, quick
 from tests.common.attention.reference import parameters
@@ -107,6 +108,20 @@ def test_the_attention_gru_hears_the_order_and_the_sum_does_not() -> None:
     episode = _drawn(GRUEpisode(4))
     facts, gates = _normal(1, 5, 4), torch.full((1, 1, 5), 0.2, dtype=torch.float64)
     assert not torch.allclose(episode(gates, episode.prepare(facts)), episode(gates, episode.prepare(facts.flip(1))))
+
+
+def test_positions_are_added_once_the_facts_are_fused() -> None:
+    mechanism = _drawn(DynamicMemory(4, 4, hidden_dim=5, positions=True))
+    keys, keep, layout = _normal(1, 6, 4), torch.tensor([[True, False, True, True, True, True]]), _grid(1, 2, 3)
+    got = mechanism.prepare(keys, keep, layout=layout)
+    plain = mechanism.prepare(keys, keep)
+    mechanism.positions = False
+    fused = mechanism.prepare(keys, keep, layout=layout)
+    read = torch.tensor([0, 2, 5, 4, 3])  # as a snake, without the invalid one
+    torch.testing.assert_close(got.facts[:, :5], fused.facts[:, :5] + centre_sinusoids(layout, 4)[:, read])
+    assert not got.facts[:, 5].any()
+    torch.testing.assert_close(got.for_episode, mechanism.episode.prepare(got.facts))
+    torch.testing.assert_close(plain.facts, mechanism.prepare(keys, keep).facts)  # words have no place
 
 
 def test_other_values_and_no_hop_are_refused() -> None:
