@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from common.data.readers.checks import ImageFolder, parse_json, read_text, require, require_text
 from common.data.readers.sources import VQASource
@@ -25,13 +26,14 @@ class DaquarQuestions(VQASource):
         at the end of the question: "what is on the desk in the image3 ?", which is taken off), or the triples as a
         JSON list. A question's id is its place in the file, from 0.
     images: the folder of the images.
-    single_word: leave out the questions whose answer is a list, a tenth of DAQUAR-ALL, as Ren et al. 2015 and Yang et
-        al. 2016 do in training and in tests; the others keep their ids.
+    lists: what becomes of the questions whose answer is a list, a tenth of DAQUAR-ALL. "whole": one answer. "left out":
+        as Ren et al. 2015 and Yang et al. 2016 do in training and in tests; the others keep their ids. "split": such a
+        question comes once for each of its things, with the ids "7.0", "7.1", ...; for training.
     """
 
     questions: str
     images: str
-    single_word: bool = False
+    lists: Literal["whole", "left out", "split"] = "whole"
 
     def read(self) -> list[VQARecord]:
         triples = self._from_json() if Path(self.questions).suffix == ".json" else self._from_lines()
@@ -39,14 +41,17 @@ class DaquarQuestions(VQASource):
         records = []
         for index, (question, answer, image, where) in enumerate(triples):
             question = require_text(question, f"{where}: the question")
-            things = require_text(answer, f"{where}: the answer").split(",")
+            written = require_text(answer, f"{where}: the answer")
+            things = [thing.strip() for thing in written.split(",")]
             stem = require_text(image, f"{where}: the image").removesuffix(".jpg").removesuffix(".png")
             path = folder.find(f"{stem}.jpg", f"{stem}.png", named_by=where)
-            if self.single_word and len(things) > 1:
-                continue
-            records.append(
-                VQARecord(path, stem, question, index, answers=(", ".join(thing.strip() for thing in things),))
-            )
+            if len(things) == 1 or self.lists == "whole":
+                records.append(VQARecord(path, stem, question, index, answers=(", ".join(things),)))
+            elif self.lists == "split":
+                records.extend(
+                    VQARecord(path, stem, question, f"{index}.{place}", answers=(thing,))
+                    for place, thing in enumerate(things)
+                )
         return records
 
     def _from_lines(self) -> list[tuple[str, str, str, str]]:

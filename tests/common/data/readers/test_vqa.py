@@ -129,11 +129,18 @@ def test_daquars_lines_and_json_are_the_same_and_a_list_is_one_answer(images: st
     assert DaquarQuestions(write("qa.json", entries), images).read() == expected
 
 
-def test_daquars_answers_of_a_single_word_may_be_all_that_is_read_and_ids_stay(images: str, write: Any) -> None:
+def test_daquars_lists_may_be_left_out_or_split_and_the_other_ids_stay(images: str, write: Any) -> None:
     path = write("qa.format_triple", TRIPLES)
-    (record,) = DaquarQuestions(path, images, single_word=True).read()
-    assert (record.question_id, record.answers) == (1, ("2",))
-    assert record in DaquarQuestions(path, images).read()
+    *_, single = DaquarQuestions(path, images).read()
+    assert DaquarQuestions(path, images, lists="left out").read() == [single]
+    *things, last = DaquarQuestions(path, images, lists="split").read()
+    assert last == single
+    assert [(record.question_id, record.answers) for record in things] == [
+        ("0.0", ("book",)),
+        ("0.1", ("scissor",)),
+        ("0.2", ("papers",)),
+    ]
+    assert {(record.image_id, record.question) for record in things} == {("image3", "what is on the desk ?")}
 
 
 def test_daquars_two_lines_name_the_image_at_the_end_of_the_question(images: str, write: Any) -> None:
