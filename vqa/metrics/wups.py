@@ -41,6 +41,8 @@ class Wups:
 
     def of_each(self, predictions: Sequence[str], answers: Sequence[str]) -> Float[np.ndarray, "P A"]:
         """WUPS of each prediction with each answer as the truth."""
+        if not predictions or not answers:
+            return np.zeros((len(predictions), len(answers)))
         predicted, rows = _laid_out(predictions)
         true, columns = _laid_out(answers)
         near = np.array([[self._weighted(p, t) for t in true] for p in predicted])
