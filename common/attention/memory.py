@@ -158,9 +158,8 @@ class EndToEndMemory(MemoryNetwork[EmbeddedSlots]):
 
     A slot x_i is a region, or a fact of `FactEncoder`, which brings its own temporal encoding. The model adds to the
     context the question as it was encoded, q, to have u^{K+1}. The training schedule of the paper's linear start (no
-    softmax at first) is left out: its weights are no distribution that could be shown. The products of
-    wide slots, which the paper does not scale, are soon decided: `Softmax(temperature=D**0.5)` is multi-head attention's
-    scale.
+    softmax at first) is left out: its weights are no distribution that could be shown. The products of wide slots, not
+    scaled in the paper, are soon decided: `Softmax(temperature=D**0.5)` is the scale of multi-head attention.
 
     Args:
         tying: "adjacent": A^{k+1} = C^k and B = A^1, so K + 1 matrices; "layer": one A and one C for all hops, with B
