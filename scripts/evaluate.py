@@ -35,7 +35,7 @@ from common.training.sharing import first_goes_ahead, gathered, is_first, joined
 from common.training.task import TaskModule
 from vqa.confidences import write_confidences
 from vqa.data import VQAData
-from vqa.ensemble import Measure, VQAEnsemble, expected_gains, load_members
+from vqa.ensemble import VQAEnsemble, expected_gains, load_members, weighed_measures
 from vqa.metrics import Version, measures_for, scored_with
 from vqa.metrics.wups import Similarity, WupTable, wordnet_similarity
 from vqa.module import VQAModule
@@ -66,9 +66,9 @@ def parse() -> tuple[argparse.Namespace, dict[str, Any]]:
     parser.add_argument(
         "--expect",
         nargs="+",
-        choices=get_args(Measure),
-        help="give the answer of the greatest expected score in place of the likeliest one: WUPS at this threshold, "
-        "accuracy, or the mean of several, of which one that is named twice counts twice",
+        metavar="MEASURE[=WEIGHT]",
+        help="give the answer of the greatest expected score in place of the likeliest one: accuracy, WUPS at 0.9 or at "
+        "0.0, or the mean of several, such as accuracy=32 0.0",
     )
     parser.add_argument(
         "--server", choices=get_args(Form), help="whose form the answers are written in; default vqa, as for OK-VQA"
@@ -124,8 +124,9 @@ def evaluate_captions(options: argparse.Namespace, data_part: Any) -> Told:
 
 def load_answerers(options: argparse.Namespace, similarity: Similarity | None) -> VQAEnsemble:
     """The VQA models, told what an answer is worth where that is asked for."""
-    members = load_members(options.checkpoint, options.device, classes=True if options.expect else None)
-    gains = expected_gains(members[0].answers, similarity, options.expect) if options.expect else None
+    measures = weighed_measures(options.expect or ())
+    members = load_members(options.checkpoint, options.device, classes=True if measures else None)
+    gains = expected_gains(members[0].answers, similarity, measures) if measures else None
     return VQAEnsemble(members, gains, options.weights)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
@@ -105,24 +105,48 @@ def answer_together(ensemble: VQAEnsemble, loaders: Sequence[Iterable[VQABatch]]
 
 
 def expected_gains(
-    answers: Sequence[str], similarity: Similarity | None, measures: Sequence[Measure]
+    answers: Sequence[str], similarity: Similarity | None, weights: Mapping[Measure, float]
 ) -> Float[Tensor, "A A"]:
     """Gains in 0..1 for an ensemble that gives the answer of the greatest expected score (minimum Bayes risk), the mean
-    of some measures: WUPS at 0.9 or 0.0 has it say "chair" where it is a chair, a sofa or a bench, though each of these
-    is less likely than "lamp"; with accuracy besides, it stays with the likeliest unless others are nearly as likely.
+    of some measures by their weights: WUPS at 0.9 or 0.0 has it say "chair" where it is a chair, a sofa or a bench,
+    though each of these is less likely than "lamp"; with accuracy besides, it stays with the likeliest unless others
+    are nearly as likely.
 
     Raises:
         ConfigError: a measure is WUPS, and there are no similarities.
     """
     gains = torch.zeros(len(answers), len(answers))
-    for measure in measures:
+    for measure, weight in weights.items():
         if measure == "accuracy":
-            gains += torch.eye(len(answers))
+            gains += weight * torch.eye(len(answers))
         elif similarity is None:
             raise ConfigError(f"--expect {measure} reckons with WUPS: give --similarity as well")
         else:
-            gains += torch.from_numpy(Wups(similarity, float(measure)).of_each(answers, answers))
-    return gains / len(measures)
+            gains += weight * torch.from_numpy(Wups(similarity, float(measure)).of_each(answers, answers))
+    return gains / sum(weights.values())
+
+
+def weighed_measures(given: Sequence[str]) -> dict[Measure, float]:
+    """Measures and their weights as a command line has them: "accuracy=16" "0.0", where none stands for 1.
+
+    Raises:
+        ConfigError: there is no such measure, it is named twice, or its weight is not a number above 0.
+    """
+    weights: dict[Measure, float] = {}
+    for text in given:
+        name, weighed, weight = text.partition("=")
+        measure = next((each for each in get_args(Measure) if each == name), None)
+        if measure is None:
+            raise ConfigError(f"--expect {text}: {name!r} is none of {', '.join(get_args(Measure))}")
+        if measure in weights:
+            raise ConfigError(f"--expect names {name} twice: give it a weight, such as {name}=2")
+        try:
+            weights[measure] = float(weight) if weighed else 1.0
+        except ValueError:
+            weights[measure] = math.nan
+        if not 0 < weights[measure] < math.inf:
+            raise ConfigError(f"--expect {text}: a weight is a number above 0, as in {name}=2")
+    return weights
 
 
 def load_members(paths: Sequence[str], device: torch.device, classes: bool | None = None) -> list[VQAModule]:

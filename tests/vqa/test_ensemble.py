@@ -6,7 +6,7 @@ import torch
 from common.errors import CheckpointError, ConfigError, DataError
 from tests.vqa import recipes
 from tests.vqa.recipes import BLIND
-from vqa.ensemble import VQAEnsemble, answer_together, expected_gains, load_members
+from vqa.ensemble import VQAEnsemble, answer_together, expected_gains, load_members, weighed_measures
 from vqa.module import VQAModule
 from vqa.questions import Question
 
@@ -53,7 +53,7 @@ def test_the_answer_may_be_the_one_of_greatest_expected_wups(
     def similarity(one: str, other: str) -> float:
         return near.get(frozenset((one, other)), 0.5)
 
-    gains = expected_gains(source.answers, similarity, ["0.9"])
+    gains = expected_gains(source.answers, similarity, {"0.9": 1.0})
     place = source.answers.index
     assert gains[place("red"), place("blue")] == pytest.approx(0.95)
     assert gains[place("red"), place("red")] == 1
@@ -69,18 +69,41 @@ def test_the_answer_may_be_the_one_of_greatest_expected_wups(
             assert told.text == source.answers[worth.index(max(worth))]
 
 
-def test_several_measures_are_expected_as_their_mean(members: tuple[list[VQAModule], recipes.VQAData]) -> None:
+def test_several_measures_are_expected_as_their_weighed_mean(members: tuple[list[VQAModule], recipes.VQAData]) -> None:
     answers = members[1].answers
 
     def similarity(one: str, other: str) -> float:
         return 0.95
 
-    both = expected_gains(answers, similarity, ["accuracy", "0.9"])
+    both = expected_gains(answers, similarity, {"accuracy": 3.0, "0.9": 1.0})
     assert both.diagonal().tolist() == pytest.approx([1.0] * len(answers))
-    assert both[0, 1] == pytest.approx(0.475)
-    assert expected_gains(answers, None, ["accuracy"]).equal(torch.eye(len(answers)))
+    assert both[0, 1] == pytest.approx(0.95 / 4)
+    assert expected_gains(answers, None, {"accuracy": 2.0}).equal(torch.eye(len(answers)))
     with pytest.raises(ConfigError, match=r"--expect 0\.0 reckons with WUPS: give --similarity"):
-        expected_gains(answers, None, ["accuracy", "0.0"])
+        expected_gains(answers, None, {"accuracy": 1.0, "0.0": 1.0})
+
+
+def test_measures_are_weighed_as_the_command_line_says() -> None:
+    assert weighed_measures(["accuracy=2.5", "0.0"]) == {"accuracy": 2.5, "0.0": 1.0}
+    assert weighed_measures([]) == {}
+
+
+@pytest.mark.parametrize(
+    ("given", "fault"),
+    [
+        (["0.5"], "--expect 0.5: '0.5' is none of accuracy, 0.9, 0.0"),
+        (["0.9", "0.9=2"], "--expect names 0.9 twice: give it a weight, such as 0.9=2"),
+        (["accuracy=much"], "--expect accuracy=much: a weight is a number above 0, as in accuracy=2"),
+        (["accuracy="], "--expect accuracy=: a weight is a number above 0, as in accuracy=2"),
+        (["accuracy=-1"], "--expect accuracy=-1: a weight is a number above 0, as in accuracy=2"),
+        (["accuracy=nan"], "--expect accuracy=nan: a weight is a number above 0, as in accuracy=2"),
+        (["accuracy=inf"], "--expect accuracy=inf: a weight is a number above 0, as in accuracy=2"),
+    ],
+)
+def test_other_measures_and_weights_are_refused(given: list[str], fault: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        weighed_measures(given)
+    assert str(refused.value) == fault
 
 
 def test_an_answer_of_expected_worth_is_not_chosen_among_few(members: tuple[list[VQAModule], recipes.VQAData]) -> None:
