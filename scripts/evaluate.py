@@ -67,8 +67,8 @@ def parse() -> tuple[argparse.Namespace, dict[str, Any]]:
         "--expect",
         nargs="+",
         metavar="MEASURE[=WEIGHT]",
-        help="give the answer of the greatest expected score in place of the likeliest one: accuracy, WUPS at 0.9 or at "
-        "0.0, or the mean of several, such as accuracy=32 0.0",
+        help="give the answer of the greatest expected score in place of the likeliest one: accuracy, WUPS at 0.9 or "
+        "at 0.0, or the mean of several, such as accuracy=32 0.0",
     )
     parser.add_argument(
         "--server", choices=get_args(Form), help="whose form the answers are written in; default vqa, as for OK-VQA"
